@@ -3,19 +3,38 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check gen lock clean
 
-help:                        ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+help:                    ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
-run: .venv/.runtime          ## start everything in one process, with nothing else installed
+run: .venv/.runtime      ## serve everything from one process; needs nothing else on this machine
 	@exec .venv/bin/stonechat serve
 
-test: .venv/.dev             ## every test that needs nothing from outside
-	.venv/bin/pytest
+test: .venv/.dev         ## every test that needs no external back end
+	@.venv/bin/pytest
 
-gen: .venv/.dev              ## generate gen/ from protos/
-	.venv/bin/python -m tools.gen
+check: .venv/.dev        ## style, types, floors, contracts, generated code
+	@echo "== Style: ruff"
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
+	@echo "== Types: mypy"
+	@.venv/bin/mypy
+	@echo "== Floors: import-linter"
+	@.venv/bin/lint-imports
+	@echo "== Contracts: buf lint, buf breaking"
+	@.venv/bin/python -m tools.check_protos
+	@echo "== Generated code is fresh"
+	@.venv/bin/python -m tools.gen --check
 
-clean:                       ## remove .venv and what tools have cached
+gen: .venv/.dev          ## write gen/ anew from protos/
+	@.venv/bin/python -m tools.gen
+
+# Pins stay where pyproject.toml lets them; `make lock UPGRADE=--upgrade` moves them all to the newest.
+LOCK = .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet $(UPGRADE)
+lock: .venv/.dev         ## pin what pyproject.toml asks for in requirements*.txt
+	@$(LOCK) --group build --output-file requirements.txt
+	@$(LOCK) --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
+
+clean:                   ## remove .venv and what the tools have cached
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # One .venv for both sets: requirements-dev.txt holds all of requirements.txt at the same versions.
@@ -24,13 +43,13 @@ clean:                       ## remove .venv and what tools have cached
 	@sh tools/venv.sh
 
 .venv/.runtime: requirements.txt pyproject.toml | .venv/bin/python
-	@echo "Setting up .venv to run (about 20 s, once) …"
-	@.venv/bin/pip install --quiet --no-deps --require-hashes --requirement requirements.txt
-	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Setting up .venv to run Stonechat (about 20 s, once) …"
+	@.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
+	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.dev: requirements-dev.txt pyproject.toml | .venv/bin/python
-	@echo "Setting up .venv to develop (about 40 s, once) …"
-	@.venv/bin/pip install --quiet --no-deps --require-hashes --requirement requirements-dev.txt
-	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo "Setting up .venv to work on Stonechat (about 40 s, once) …"
+	@.venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-dev.txt
+	@.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/.runtime $@

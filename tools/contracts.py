@@ -1,8 +1,8 @@
 """Which contracts there are, and how protoc is called on them: offline, from installed wheels alone.
 
 Where imports are found: `stonechat/` in protos/; `google/api` and `google/rpc` in the googleapis-common-protos wheel;
-`google/protobuf` in the grpcio-tools wheel. The protovalidate wheel ships `buf/validate/validate.proto` only as a compiled
-descriptor, so protoc gets it as a descriptor set.
+`google/protobuf` in the grpcio-tools wheel. The protovalidate wheel ships `buf/validate/validate.proto` only as a
+compiled descriptor, so protoc gets it as a descriptor set.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Generate gen/ from protos/: `python -m tools.gen`; with `--check`, only say whether gen/ is what would be generated.
 
-Messages become `_pb2.py` with `.pyi`; files named `*_service.proto` also become `_pb2_grpc.py` with `.pyi` for grpc.aio.
+Messages become `_pb2.py` with `.pyi`; `*_service.proto` also become `_pb2_grpc.py` with `.pyi` for grpc.aio.
 `gen/stonechat/descriptors.binpb` is the whole contract with all it imports, for those that work from descriptors
 (JSON transcoding at the edge); read it with `importlib.resources.files("stonechat") / "descriptors.binpb"`.
 """
@@ -22,7 +22,7 @@ def generate(out: Path) -> None:
     services = [name for name in names if name.endswith("_service.proto")]
     out.joinpath("stonechat").mkdir(parents=True)
     protoc(f"--python_out={out}", f"--pyi_out={out}", VALIDATION, *names)
-    protoc(f"--grpc_python_out={out}", f"--mypy_grpc_out=only_async:{out}", *services)
+    protoc(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet,only_async:{out}", *services)
     protoc("--include_imports", f"--descriptor_set_out={out / 'stonechat' / 'descriptors.binpb'}", *names)
     for module in list(out.rglob("*_pb2.py")):
         for package in module.relative_to(out).parents[:-1]:
