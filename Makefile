@@ -19,7 +19,7 @@ check: .venv/.dev        ## style, types, floors, contracts, generated code
 	@echo "== Types: mypy"
 	@.venv/bin/mypy
 	@echo "== Floors: import-linter"
-	@.venv/bin/lint-imports
+	@.venv/bin/lint-imports --no-logo
 	@echo "== Contracts: buf lint, buf breaking"
 	@.venv/bin/python -m tools.check_protos
 	@echo "== Generated code is fresh"
