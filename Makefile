@@ -14,7 +14,7 @@ test: .venv/.dev         ## every test that needs no external back end
 
 check: .venv/.dev        ## style, types, floors, contracts, generated code
 	@echo "== Style: ruff"
-	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff check --quiet --output-format concise .
 	@.venv/bin/ruff format --check --quiet .
 	@echo "== Types: mypy"
 	@.venv/bin/mypy
