@@ -1,0 +1,1 @@
+"""Stonechat's services. `svc.app` composes them into one process; `svc.__main__` is the command."""

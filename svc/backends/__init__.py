@@ -1,0 +1,1 @@
+"""One module a technology: how it is opened, pinged, closed, and its errors translated."""

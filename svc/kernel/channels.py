@@ -1,0 +1,81 @@
+"""How one service calls another: a channel by name, found in the registry, with the inner token and a deadline on every call.
+
+What the other side answers comes back as the same `StonechatError` it raised there.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
+
+import grpc
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from svc.kernel import errors
+from svc.kernel.calls import INNER_TOKEN_KEY
+from svc.kernel.registry import Registry
+from svc.kernel.status import DETAILS_KEY
+
+T = TypeVar("T")
+OPTIONS = [("grpc.max_receive_message_length", 4 << 20), ("grpc.enable_http_proxy", 0)]
+
+
+def _leaves(tree: type[errors.StonechatError]) -> dict[str, type[errors.StonechatError]]:
+    found = {tree.reason: tree} if "reason" in vars(tree) else {}
+    for child in tree.__subclasses__():
+        found |= _leaves(child)
+    return found
+
+
+_BY_REASON = _leaves(errors.StonechatError)
+
+
+def translate(error: grpc.aio.AioRpcError) -> errors.StonechatError:
+    """The error that the other side raised; Unavailable when it could not even answer."""
+    info, field, must = error_details_pb2.ErrorInfo(), "", ""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY:
+            for detail in Status.FromString(cast(bytes, value)).details:
+                bad = error_details_pb2.BadRequest()
+                if not detail.Unpack(info) and detail.Unpack(bad) and bad.field_violations:
+                    field, must = bad.field_violations[0].field, bad.field_violations[0].description
+    leaf = _BY_REASON.get(info.reason)
+    message = error.details() or error.code().name
+    if leaf is None:
+        return errors.Unavailable(f"another service cannot answer: {message}")
+    return leaf(field, must) if leaf is errors.InvalidField else leaf(message, field=field)
+
+
+class Channels:
+    """Channels to services by name: one for each address, opened on first use, closed together."""
+
+    def __init__(self, registry: Registry, inner_token: str) -> None:
+        self._registry = registry
+        self._metadata = ((INNER_TOKEN_KEY, inner_token),)
+        self._open: dict[str, grpc.aio.Channel] = {}
+
+    def to(self, service: str) -> grpc.aio.Channel:
+        """A channel to an instance of a service. Raises Unavailable when none is registered."""
+        instances = self._registry.instances(service)
+        if not instances:
+            raise errors.Unavailable(f"no instance of {service} is up")
+        address = instances[0].address
+        if address not in self._open:
+            self._open[address] = grpc.aio.insecure_channel(address, options=OPTIONS)
+        return self._open[address]
+
+    async def call(self, method: Any, request: object, timeout: float) -> Any:
+        """Call a stub's unary method with a deadline in seconds. Raises what the other side raised."""
+        try:
+            return await cast(Awaitable[Any], method(request, timeout=timeout, metadata=self._metadata))
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+
+    def stream(self, method: Any) -> Any:
+        """Open a stub's bidirectional stream, without a deadline: its reader watches for silence."""
+        return method(metadata=self._metadata)
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for channel in self._open.values():
+            await channel.close(grace=None)
+        self._open.clear()

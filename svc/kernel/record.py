@@ -1,0 +1,121 @@
+"""What is appended to `conversation.accepted` (protocol L1), and how it is encoded.
+
+Everybody who appends builds a `Record`; only the owner reads it. The body is opaque bytes from here to the client: a decision
+about cost, since a message is then encoded once in its whole life.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from google.protobuf.message import DecodeError
+
+from stonechat.delivery.v1 import record_pb2
+from svc.kernel.errors import MalformedRequest
+from svc.kernel.eventlog import Entry
+from svc.kernel.ids import SYSTEM, is_conversation_id
+from svc.kernel.shards import ShardMap
+
+
+class Kind(IntEnum):
+    """What a record asks for. Numbers: the field of its body in `ConversationEvent`."""
+
+    MESSAGE = 16
+    EDIT = 17
+    WITHDRAWAL = 18
+    REACTION = 19
+    MEMBERSHIP = 20
+    UNPROCESSABLE = 21
+    OPENED = 22
+    JOINED = 23
+    LEFT = 24
+    CONTACT_CHANGED = 25
+    DEVICE_SIGNED_OUT = 26
+
+
+CHANGES = frozenset({Kind.EDIT, Kind.WITHDRAWAL, Kind.REACTION})
+"""Kinds that name an earlier event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A request to number one event. Idempotent by (conversation_id, sender_id, client_message_id)."""
+
+    kind: Kind
+    conversation_id: str
+    sender_id: str
+    client_message_id: str
+    record_id: int
+    body: bytes
+    target_seq: int = 0
+    target_record_id: int = 0
+    not_after_us: int = 0
+    node: str = ""
+    request_id: int = 0
+    traceparent: str = ""
+    version: int = 0
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+def own_key(record_id: int) -> str:
+    """The idempotency key of a record whose client gave none (L6). No client can choose it: `~` is not allowed."""
+    return f"~{record_id}"
+
+
+def from_system(kind: Kind, conversation_id: str, key: str, record_id: int, body: bytes) -> Record:
+    """A record that a service appends by itself, with a key derived from its cause."""
+    return Record(kind, conversation_id, SYSTEM, key, record_id, body)
+
+
+def encode(record: Record) -> bytes:
+    """`stonechat.delivery.v1.Record`."""
+    return record_pb2.Record(
+        kind=int(record.kind),  # type: ignore[arg-type]
+        conversation_id=record.conversation_id,
+        sender_id=record.sender_id,
+        client_message_id=record.client_message_id,
+        record_id=record.record_id,
+        body=record.body,
+        target_seq=record.target_seq,
+        target_record_id=record.target_record_id,
+        not_after_us=record.not_after_us,
+        node=record.node,
+        request_id=record.request_id,
+        traceparent=record.traceparent,
+        version=record.version,
+        joined=record.joined,
+        left=record.left,
+    ).SerializeToString()
+
+
+def decode(value: bytes) -> Record:
+    """The record that was encoded. Raises MalformedRequest when the bytes are none, or it names no conversation."""
+    try:
+        message = record_pb2.Record.FromString(value)
+        kind = Kind(message.kind)
+    except (DecodeError, ValueError) as error:
+        raise MalformedRequest(f"no record: {error}") from None
+    if not is_conversation_id(message.conversation_id):
+        raise MalformedRequest(f"no conversation: {message.conversation_id!r}")
+    return Record(
+        kind,
+        message.conversation_id,
+        message.sender_id,
+        message.client_message_id,
+        message.record_id,
+        message.body,
+        message.target_seq,
+        message.target_record_id,
+        message.not_after_us,
+        message.node,
+        message.request_id,
+        message.traceparent,
+        message.version,
+        tuple(message.joined),
+        tuple(message.left),
+    )
+
+
+def to_entry(record: Record, shards: ShardMap) -> Entry:
+    """The record as an entry of `conversation.accepted`."""
+    return Entry(shards.partition_of(record.conversation_id), record.conversation_id, encode(record))

@@ -1,0 +1,34 @@
+"""Conversation → shard → partition.
+
+Nothing ever hashes straight to a partition: the stable hash leads to one of 4,096 shards, and a versioned map says in which
+partition each shard lives, so that partitions can be added without moving a conversation out of its order.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+SHARDS = 4096
+
+
+def shard_of(conversation_id: str) -> int:
+    """0 … 4095: the first 12 bits of BLAKE2b-16 of the id. Fixed for ever."""
+    digest = hashlib.blake2b(conversation_id.encode(), digest_size=2).digest()
+    return int.from_bytes(digest, "big") >> 4
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMap:
+    """Which partition holds which shard, and the era of each partition's numbering (protocol L1)."""
+
+    version: int
+    partitions: int
+    eras: tuple[int, ...]
+
+    @classmethod
+    def initial(cls, partitions: int) -> "ShardMap":
+        """Map 1: shards dealt round the partitions, all in era 1."""
+        return cls(version=1, partitions=partitions, eras=(1,) * partitions)
+
+    def partition_of(self, conversation_id: str) -> int:
+        """The partition of `conversation.accepted` that a conversation's records are appended to."""
+        return shard_of(conversation_id) % self.partitions
