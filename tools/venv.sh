@@ -1,13 +1,16 @@
 #!/bin/sh
 # Make .venv with the first Python on this machine that is new enough; say what to install if there is none.
+found=
 for python in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
-    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-        echo "Making .venv with $("$python" --version) …"
+    version=$("$python" --version 2>/dev/null) || continue
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "Making .venv with $version …"
         "$python" -m venv .venv && exit 0
         rm -rf .venv
-        echo "Cannot make .venv with $python. On Debian and Ubuntu: apt-get install python3-venv" >&2
+        echo "$python cannot make .venv; on Debian and Ubuntu: apt-get install python3-venv" >&2
         exit 1
     fi
+    found="$found $python is $version;"
 done
-echo "Stonechat needs Python 3.11 or newer. Found: $(python3 --version 2>&1). Name another with: make PYTHON=/path/to/python3.11 …" >&2
+echo "Stonechat needs Python 3.11 or newer.${found:- Found none.} Name one with: make PYTHON=/path/to/python3.11 …" >&2
 exit 1
