@@ -10,7 +10,7 @@ for python in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
         echo "$python cannot make .venv; on Debian and Ubuntu: apt-get install python3-venv" >&2
         exit 1
     fi
-    found="$found $python is $version;"
+    found="$found $python is $version."
 done
 echo "Stonechat needs Python 3.11 or newer.${found:- Found none.} Name one with: make PYTHON=/path/to/python3.11 …" >&2
 exit 1
