@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -164,9 +164,9 @@ def _encode(response: Message | bytes) -> bytes:
     return response if isinstance(response, bytes) else response.SerializeToString()
 
 
-def _handler(chain: CallChain, method: MethodDescriptor, behaviour: Callable[..., Any]) -> grpc.RpcMethodHandler:
+def _handler(chain: CallChain, method: MethodDescriptor, behaviour: Callable[..., Any]) -> Any:
     name = f"/{method.containing_service.full_name}/{method.name}"
-    request_type = cast(type[Message], GetMessageClass(method.input_type))
+    request_type = GetMessageClass(method.input_type)
 
     async def unary(raw: bytes, context: Context) -> bytes:
         async with AsyncExitStack() as stack:
@@ -189,12 +189,12 @@ def _handler(chain: CallChain, method: MethodDescriptor, behaviour: Callable[...
         raise AssertionError("unreachable")  # pragma: no cover - abort always raises
 
     if method.server_streaming and method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(streamed)  # type: ignore[arg-type]
+        return grpc.stream_stream_rpc_method_handler(streamed)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(streamed)  # type: ignore[arg-type]
+        return grpc.unary_stream_rpc_method_handler(streamed)
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(collected)  # type: ignore[arg-type]
-    return grpc.unary_unary_rpc_method_handler(unary)  # type: ignore[arg-type]
+        return grpc.stream_unary_rpc_method_handler(collected)
+    return grpc.unary_unary_rpc_method_handler(unary)
 
 
 def handlers(chain: CallChain, service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:

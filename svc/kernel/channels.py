@@ -63,10 +63,10 @@ class Channels:
             self._open[address] = grpc.aio.insecure_channel(address, options=OPTIONS)
         return self._open[address]
 
-    async def call(self, method: Any, request: object, timeout: float) -> Any:
-        """Call a stub's unary method with a deadline in seconds. Raises what the other side raised."""
+    async def call(self, method: Any, request: object, deadline: float) -> Any:
+        """Call a stub's unary method; `deadline` in seconds. Raises what the other side raised."""
         try:
-            return await cast(Awaitable[Any], method(request, timeout=timeout, metadata=self._metadata))
+            return await cast(Awaitable[Any], method(request, timeout=deadline, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
 

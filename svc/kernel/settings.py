@@ -22,6 +22,7 @@ def _setting(env: str, default: Any, doc: str, low: float | None = None, high: f
 class Settings:
     """Every setting with its default: the whole product on one machine."""
 
+    # ruff: noqa: RUF009 - `_setting` is dataclasses.field with metadata
     listen: str = _setting(
         "STONECHAT_LISTEN", "http://127.0.0.1:8080", "where Envoy listens for clients: `http://host:port`"
     )
@@ -128,7 +129,7 @@ def for_tests(data_dir: Path, **overrides: Any) -> Settings:
     base = Settings(
         data_dir=data_dir,
         metrics_listen="",
-        password_cost="low",
+        password_cost="low",  # noqa: S106 - a cost, no password
         drain_seconds=0,
         trace_ratio=0.0,
     )

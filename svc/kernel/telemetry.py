@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -80,7 +81,7 @@ class Tracer:
         self._provider.shutdown()
 
 
-def _context(traceparent: str) -> trace.Context | None:
+def _context(traceparent: str) -> Context | None:
     parts = traceparent.split("-")
     if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:
         return None

@@ -31,5 +31,5 @@ def check(message: Message) -> None:
     violations = protovalidate.collect_violations(message, fail_fast=True)
     if violations:
         violation = violations[0].proto
-        path = ".".join(element.field_name for element in violation.field.elements)
+        path = ".".join(element.field_name for element in violation.field.elements) if violation.field else ""
         raise InvalidField(path or message.DESCRIPTOR.name, violation.message)

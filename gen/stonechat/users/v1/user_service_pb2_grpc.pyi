@@ -33,7 +33,10 @@ class UserServiceStub:
     an exchanged token is theft: the device is signed out.
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_user_service_pb2.GetJwksRequest, _httpbody_pb2.HttpBody]
-    """GetJwks returns the public keys of the access tokens (RFC 7517), application/json."""
+    """GetJwks returns the public keys of the access tokens (RFC 7517), application/json: a JWK set has members whose names
+    no message can print, hence the raw body.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    """
     ListDevices: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListDevicesRequest, _user_service_pb2.ListDevicesResponse]
     """ListDevices returns the caller's devices, newest first, in pages."""
     RevokeDevice: _aio.UnaryUnaryMultiCallable[_user_service_pb2.RevokeDeviceRequest, _user_service_pb2.RevokeDeviceResponse]
@@ -89,7 +92,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_service_pb2.GetJwksRequest,
         context: _aio.ServicerContext[_user_service_pb2.GetJwksRequest, _abc.Awaitable[_httpbody_pb2.HttpBody]],
     ) -> _abc.Awaitable[_httpbody_pb2.HttpBody]:
-        """GetJwks returns the public keys of the access tokens (RFC 7517), application/json."""
+        """GetJwks returns the public keys of the access tokens (RFC 7517), application/json: a JWK set has members whose names
+        no message can print, hence the raw body.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
 
     @_abc_1.abstractmethod
     def ListDevices(

@@ -1,0 +1,238 @@
+"""The event log in a SQLite file: the embedded twin of Kafka.
+
+Appends that wait go in one transaction. What was just appended reaches the consumers of this process from memory; only a
+consumer that starts, or fell behind, reads the file.
+"""
+
+import asyncio
+import sqlite3
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from svc.backends.sqlite import Database, Work, open_database
+from svc.kernel.clock import Clock
+from svc.kernel.eventlog import Entry, LoggedEntry
+
+RETENTION_SECONDS = 7 * 86_400
+_BUFFERED = 10_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+  topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+  appended_us INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+  PRIMARY KEY (topic, partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commits (
+  consumer TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+  PRIMARY KEY (consumer, topic, partition)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS eras (partition INTEGER PRIMARY KEY, era INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY CHECK (id = 1), claim INTEGER NOT NULL);
+"""
+
+
+class SqliteConsumer:
+    """Reads partitions in order; what is appended in this process is handed to it without a read."""
+
+    def __init__(self, log: "SqliteEventLog", topic: str, starts: dict[int, int]) -> None:
+        self._log = log
+        self.topic = topic
+        self._next = dict(starts)  # per partition: the offset after the newest one buffered or fetched
+        self._behind = set(starts)  # partitions whose next entries must be read from the file
+        self._buffer: deque[LoggedEntry] = deque()
+        self._ends: dict[int, int] = dict(starts)
+        self._wake = asyncio.Event()
+        self._wake.set()
+
+    def appended(self, entries: Sequence[LoggedEntry]) -> None:
+        """Entries that are now stored, in order."""
+        for entry in entries:
+            if entry.partition not in self._next:
+                continue
+            self._ends[entry.partition] = entry.offset + 1
+            if (
+                entry.partition in self._behind
+                or entry.offset != self._next[entry.partition]
+                or len(self._buffer) >= _BUFFERED
+            ):
+                self._behind.add(entry.partition)
+            else:
+                self._buffer.append(entry)
+                self._next[entry.partition] = entry.offset + 1
+            self._wake.set()
+
+    async def fetch(self, max_entries: int) -> Sequence[LoggedEntry]:
+        while True:
+            if self._buffer:
+                return [self._buffer.popleft() for _ in range(min(max_entries, len(self._buffer)))]
+            if self._behind:
+                found = await self._read_behind(max_entries)
+                if found:
+                    return found
+                continue
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _read_behind(self, max_entries: int) -> list[LoggedEntry]:
+        partition = min(self._behind)
+        found = list(await self._log.read(self.topic, partition, self._next[partition], max_entries))
+        if found:
+            self._next[partition] = found[-1].offset + 1
+            self._ends[partition] = max(self._ends[partition], self._next[partition])
+        # Nothing was appended beyond what was read while it was read: from here on memory has it all.
+        if len(found) < max_entries and self._ends[partition] <= self._next[partition]:
+            self._behind.discard(partition)
+        elif not found:
+            # Entries below were trimmed: go on with the oldest kept one.
+            oldest = await self._log.oldest(self.topic, partition)
+            self._next[partition] = max(self._next[partition] + 1, oldest)
+        return found
+
+    def lag(self) -> int:
+        return len(self._buffer) + sum(max(0, self._ends[p] - self._next[p]) for p in self._behind)
+
+    async def close(self) -> None:
+        self._log.forget(self)
+
+
+class SqliteEventLog:
+    """`svc.kernel.eventlog.EventLog` on one file."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._consumers: list[SqliteConsumer] = []
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> Sequence[int]:
+        def work(connection: sqlite3.Connection) -> list[LoggedEntry]:
+            stored = self._place(connection, topic, entries)
+            connection.executemany(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)",
+                [(topic, e.partition, e.offset, e.appended_us, e.key, e.value) for e in stored],
+            )
+            return stored
+
+        # Shielded: once submitted the entries will be stored, and consumers must hear of them even if the caller left.
+        stored = await asyncio.shield(asyncio.ensure_future(self._append(topic, work)))
+        return [entry.offset for entry in stored]
+
+    async def _append(self, topic: str, work: Work[list[LoggedEntry]]) -> list[LoggedEntry]:
+        stored = await self._database.write(work)
+        for consumer in self._consumers:
+            if consumer.topic == topic:
+                consumer.appended(stored)
+        return stored
+
+    def _place(self, connection: sqlite3.Connection, topic: str, entries: Sequence[Entry]) -> list[LoggedEntry]:
+        now_us = self._clock.now_us()
+        newest: dict[int, tuple[int, int]] = {}
+        stored = []
+        for entry in entries:
+            if entry.partition not in newest:
+                row = connection.execute(
+                    "SELECT offset, appended_us FROM entries WHERE topic = ? AND partition = ? ORDER BY offset DESC LIMIT 1",
+                    (topic, entry.partition),
+                ).fetchone()
+                newest[entry.partition] = row or (-1, 0)
+            offset, appended_us = newest[entry.partition]
+            newest[entry.partition] = place = (offset + 1, max(appended_us, now_us))
+            stored.append(LoggedEntry(entry.partition, place[0], place[1], entry.key, entry.value))
+        return stored
+
+    async def consume(self, topic: str, starts: dict[int, int]) -> SqliteConsumer:
+        consumer = SqliteConsumer(self, topic, starts)
+        self._consumers.append(consumer)
+        return consumer
+
+    def forget(self, consumer: SqliteConsumer) -> None:
+        """The consumer was closed."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+
+    async def read(self, topic: str, partition: int, start: int, count: int) -> Sequence[LoggedEntry]:
+        def work(connection: sqlite3.Connection) -> list[LoggedEntry]:
+            rows = connection.execute(
+                "SELECT partition, offset, appended_us, key, value FROM entries"
+                " WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+                (topic, partition, start, count),
+            )
+            return [LoggedEntry(*row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def oldest(self, topic: str, partition: int) -> int:
+        """The offset of the oldest kept entry, 0 when there is none."""
+        return await self._number(
+            "SELECT COALESCE(MIN(offset), 0) FROM entries WHERE topic = ? AND partition = ?", topic, partition
+        )
+
+    async def end_offsets(self, topic: str) -> dict[int, int]:
+        return await self._table(
+            "SELECT partition, MAX(offset) + 1 FROM entries WHERE topic = ? GROUP BY partition", topic
+        )
+
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        return await self._table("SELECT partition, offset FROM commits WHERE consumer = ? AND topic = ?", group, topic)
+
+    async def commit(self, group: str, topic: str, offsets: dict[int, int]) -> None:
+        rows = [(group, topic, partition, offset) for partition, offset in offsets.items()]
+        await self._database.write(lambda c: c.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)", rows))
+
+    async def eras(self) -> dict[int, int]:
+        return await self._table("SELECT partition, era FROM eras")
+
+    async def start_era(self, partition: int, era: int) -> None:
+        await self._database.write(
+            lambda c: c.execute(
+                "INSERT INTO eras VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET era = MAX(era, excluded.era)",
+                (partition, era),
+            )
+        )
+
+    async def next_claim(self) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT INTO claims VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET claim = claim + 1",
+            )
+            return int(connection.execute("SELECT claim FROM claims").fetchone()[0])
+
+        return await self._database.write(work)
+
+    async def trim(self) -> int:
+        """Remove what is older than the retention and below every commit; returns how many. The newest entry of a
+        partition stays: its offset must never be used again."""
+        before_us = self._clock.now_us() - RETENTION_SECONDS * 1_000_000
+
+        def work(connection: sqlite3.Connection) -> int:
+            limits: dict[tuple[str, int], int] = defaultdict(int)
+            for topic, partition, newest in connection.execute(
+                "SELECT topic, partition, MAX(offset) FROM entries GROUP BY topic, partition"
+            ).fetchall():
+                floor = connection.execute(
+                    "SELECT MIN(offset) FROM commits WHERE topic = ? AND partition = ?", (topic, partition)
+                ).fetchone()[0]
+                limits[(topic, partition)] = newest if floor is None else min(newest, floor)
+            return sum(
+                connection.execute(
+                    "DELETE FROM entries WHERE topic = ? AND partition = ? AND offset < ? AND appended_us < ?",
+                    (topic, partition, limit, before_us),
+                ).rowcount
+                for (topic, partition), limit in limits.items()
+            )
+
+        return await self._database.write(work)
+
+    async def _table(self, sql: str, *arguments: str) -> dict[int, int]:
+        return await self._database.read(lambda c: dict(c.execute(sql, arguments).fetchall()))
+
+    async def _number(self, sql: str, *arguments: str | int) -> int:
+        return int(await self._database.read(lambda c: c.execute(sql, arguments).fetchone()[0]))
+
+
+@asynccontextmanager
+async def open_event_log(path: Path, clock: Clock) -> AsyncIterator[SqliteEventLog]:
+    """The event log in a file, for as long as the block lasts."""
+    async with open_database(path, SCHEMA) as database:
+        yield SqliteEventLog(database, clock)
