@@ -1,0 +1,93 @@
+"""The file of an embedded table store: made whole or not at all, and checked before anything writes to it."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from svc.kernel.errors import StartError
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def primary_code(error: BaseException) -> int:
+    """SQLite's primary result code of an error, 0 when it has none (https://sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def prepare(path: Path, metadata: MetaData, version: int) -> None:
+    """See to it that `path` is a sound database of this schema version, readable by its owner only. Blocks.
+
+    Raises StartError when it is damaged, of another version, or cannot be used; then nothing was changed.
+    """
+    try:
+        if path.exists():
+            path.chmod(0o600)  # first: SQLite gives the files beside it the same mode
+            _check(path, version)
+        else:
+            _create(path, metadata, version)
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    except DBAPIError as error:
+        raise _unusable(path, error.orig or error) from error
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _create(path: Path, metadata: MetaData, version: int) -> None:
+    # Under another name until it is complete: so a file without tables is always a damaged one, never a new one.
+    new = path.with_name(path.name + ".new")
+    for leftover in (new, new.with_name(new.name + "-journal")):
+        leftover.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    schema = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
+    engine = create_engine(URL.create("sqlite", database=str(new)))
+    try:
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            schema.create(connection)
+            connection.execute(insert(schema).values(version=version))
+    finally:
+        engine.dispose()
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check(path: Path, version: int) -> None:
+    # Read-only: what is damaged stays as it was found. The whole file is read; an embedded one is small.
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if verdict != ("ok",) or "schema_version" not in tables:
+            raise _damaged(path)
+        found = connection.execute("SELECT version FROM schema_version").fetchone()
+    finally:
+        connection.close()
+    if found is None:
+        raise _damaged(path)
+    if found[0] != version:
+        raise StartError(
+            f"{path} has schema {found[0]}, this Stonechat knows schema {version}: run the version that wrote it; "
+            "nothing was changed"
+        )
+
+
+def _damaged(path: Path) -> StartError:
+    return StartError(f"{path} is damaged: restore it from a backup or move it away; nothing was changed")
+
+
+def _unusable(path: Path, error: BaseException) -> StartError:
+    code = primary_code(error)
+    if code in _DAMAGED:
+        return _damaged(path)
+    if code == sqlite3.SQLITE_FULL:
+        return StartError(f"{path} cannot be written: the disk is full; make room and start again")
+    return StartError(f"{path} cannot be used ({error}): make it readable and writable for this user")
