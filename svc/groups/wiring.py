@@ -1,0 +1,46 @@
+"""How the groups service is put together."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from stonechat.groups.v1.group_service_pb2 import DESCRIPTOR
+from svc.backends.outbox import Outbox
+from svc.backends.sql import open_sql
+from svc.groups.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlGroups
+from svc.groups.adapters.users import UsersService
+from svc.groups.groups import Groups
+from svc.groups.servicer import GroupServicer
+from svc.kernel.channels import Channels
+from svc.kernel.clock import Clock
+from svc.kernel.eventlog import EventLog
+from svc.kernel.ids import SnowflakeGenerator
+from svc.kernel.lifecycle import owned
+from svc.kernel.settings import Settings
+from svc.kernel.shards import ShardMap
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsService:
+    """The service while it is open. `services` are what `svc.kernel.calls.handlers` mounts."""
+
+    services: Sequence[tuple[ServiceDescriptor, object]]
+
+
+@asynccontextmanager
+async def open_groups(
+    settings: Settings, clock: Clock, log: EventLog, shards: ShardMap, channels: Channels
+) -> AsyncIterator[GroupsService]:
+    """Serve groups from a file in the data folder, which must be there, and send their changes to the log.
+
+    What the log has not taken when the block ends is sent when the file is opened again. Raises StartError.
+    """
+    ids = SnowflakeGenerator(clock)
+    async with open_sql(settings.data_dir / "groups.sqlite", METADATA, SCHEMA_VERSION) as sql:
+        outbox = Outbox(sql, OUTBOX, log, shards, clock)
+        store = SqlGroups(sql, outbox, ids)
+        groups = Groups(store, UsersService(channels), ids, clock, settings.group_max_members)
+        async with owned(outbox.run(), "outbox of groups"):
+            yield GroupsService([(DESCRIPTOR.services_by_name["GroupService"], GroupServicer(groups))])
