@@ -1,0 +1,1 @@
+"""Who serves the ports of the users service."""

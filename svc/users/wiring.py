@@ -1,0 +1,64 @@
+"""How the users service is put together."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from stonechat.users.v1 import directory_service_pb2, user_service_pb2
+from svc.backends.outbox import Outbox
+from svc.backends.sql import open_sql
+from svc.kernel.clock import Clock
+from svc.kernel.eventlog import EventLog
+from svc.kernel.identity import KeySource
+from svc.kernel.ids import SnowflakeGenerator
+from svc.kernel.lifecycle import owned
+from svc.kernel.limits import RateLimiter
+from svc.kernel.settings import Settings
+from svc.kernel.shards import ShardMap
+from svc.users.accounts import Accounts
+from svc.users.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlAccounts, SqlDevices, SqlKeys
+from svc.users.devices import Devices
+from svc.users.passwords import Passwords
+from svc.users.refresh import RefreshTokens
+from svc.users.servicer import DirectoryServicer, UserServicer
+from svc.users.tokens import AccessTokens
+
+_USER_SERVICE = user_service_pb2.DESCRIPTOR.services_by_name["UserService"]
+_DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsersService:
+    """The service while it is open. `services` are what `svc.kernel.calls.handlers` mounts; `jwks` is where a
+    `TokenVerifier` in the same process gets its keys."""
+
+    services: Sequence[tuple[ServiceDescriptor, object]]
+    jwks: KeySource
+
+
+@asynccontextmanager
+async def open_users(settings: Settings, clock: Clock, log: EventLog, shards: ShardMap) -> AsyncIterator[UsersService]:
+    """Serve users from a file in the data folder, which must be there, and tell the log of devices that are signed out.
+
+    What the log has not taken when the block ends is sent when the file is opened again. Raises StartError.
+    """
+    ids = SnowflakeGenerator(clock)
+    async with open_sql(settings.data_dir / "users.sqlite", METADATA, SCHEMA_VERSION) as sql:
+        outbox = Outbox(sql, OUTBOX, log, shards, clock)
+        keys = SqlKeys(sql)
+        access = AccessTokens(keys, clock, settings.access_token_seconds)
+        refresh = RefreshTokens(await keys.refresh_key(secrets.token_bytes(32)))
+        with closing(Passwords(settings.password_cost)) as passwords:
+            accounts = Accounts(SqlAccounts(sql), passwords, RateLimiter(clock), ids, clock)
+            devices = Devices(SqlDevices(sql, outbox, ids), accounts, access, refresh, ids, clock)
+            async with owned(outbox.run(), "outbox of users"):
+                yield UsersService(
+                    [
+                        (_USER_SERVICE, UserServicer(accounts, devices, access)),
+                        (_DIRECTORY_SERVICE, DirectoryServicer(accounts, devices)),
+                    ],
+                    access.jwks,
+                )
