@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS commits (
   PRIMARY KEY (consumer, topic, partition)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS eras (partition INTEGER PRIMARY KEY, era INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS partitions (id INTEGER PRIMARY KEY CHECK (id = 1), partitions INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY CHECK (id = 1), claim INTEGER NOT NULL);
 """
 
@@ -179,6 +180,13 @@ class SqliteEventLog:
     async def commit(self, group: str, topic: str, offsets: dict[int, int]) -> None:
         rows = [(group, topic, partition, offset) for partition, offset in offsets.items()]
         await self._database.write(lambda c: c.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)", rows))
+
+    async def partitions(self, wanted: int) -> int:
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute("INSERT OR IGNORE INTO partitions VALUES (1, ?)", (wanted,))
+            return int(connection.execute("SELECT partitions FROM partitions").fetchone()[0])
+
+        return await self._database.write(work)
 
     async def eras(self) -> dict[int, int]:
         return await self._table("SELECT partition, era FROM eras")

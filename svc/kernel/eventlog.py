@@ -81,6 +81,10 @@ class EventLog(Protocol):
         """Store committed offsets. A stale writer may move one back: harmless, work is then done again."""
         ...
 
+    async def partitions(self, wanted: int) -> int:
+        """How many partitions `conversation.accepted` has. The first call decides; later only growing changes it."""
+        ...
+
     async def eras(self) -> dict[int, int]:
         """Per partition of `conversation.accepted`, its era (protocol L1). Missing means 1."""
         ...

@@ -31,20 +31,23 @@ class Ack:
     conversation_id: str
     head: int
     claim: int
-    ordinal: int
-    time_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A stored event. `frame` is an encoded `ConnectResponse` holding it, made once for everybody."""
+    """A stored event. `frame` is an encoded `ConnectResponse` holding it, made once for everybody.
+
+    `subjects`: who left (a membership change), the conversation (opened, joined, left), or the device (signed out).
+    `version`: the membership version of the change that it is or tells of.
+    """
 
     conversation_id: str
     seq: int
     claim: int
     frame: bytes
     kind: int
-    members: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    version: int = 0
     traceparent: str = ""
 
 

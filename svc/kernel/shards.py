@@ -4,12 +4,14 @@ Nothing ever hashes straight to a partition: the stable hash leads to one of 4,0
 partition each shard lives, so that partitions can be added without moving a conversation out of its order.
 """
 
+import functools
 import hashlib
 from dataclasses import dataclass
 
 SHARDS = 4096
 
 
+@functools.lru_cache(maxsize=65_536)
 def shard_of(conversation_id: str) -> int:
     """0 … 4095: the first 12 bits of BLAKE2b-16 of the id. Fixed for ever."""
     digest = hashlib.blake2b(conversation_id.encode(), digest_size=2).digest()

@@ -74,7 +74,7 @@ class RelayResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[RelayItem, _Mapping]]] = ...) -> None: ...
 
 class RelayItem(_message.Message):
-    __slots__ = ("conversation_id", "ack", "event", "moved", "answer", "not_owner", "tick", "signal")
+    __slots__ = ("conversation_id", "ack", "event", "moved", "answer", "not_owner", "tick", "signal", "key")
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class RelayItem(_message.Message):
     NOT_OWNER_FIELD_NUMBER: _ClassVar[int]
     TICK_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     conversation_id: str
     ack: RelayAck
     event: RelayEvent
@@ -91,35 +92,34 @@ class RelayItem(_message.Message):
     not_owner: bool
     tick: bool
     signal: bytes
-    def __init__(self, conversation_id: _Optional[str] = ..., ack: _Optional[_Union[RelayAck, _Mapping]] = ..., event: _Optional[_Union[RelayEvent, _Mapping]] = ..., moved: _Optional[int] = ..., answer: _Optional[_Union[RelayAnswer, _Mapping]] = ..., not_owner: _Optional[bool] = ..., tick: _Optional[bool] = ..., signal: _Optional[bytes] = ...) -> None: ...
+    key: str
+    def __init__(self, conversation_id: _Optional[str] = ..., ack: _Optional[_Union[RelayAck, _Mapping]] = ..., event: _Optional[_Union[RelayEvent, _Mapping]] = ..., moved: _Optional[int] = ..., answer: _Optional[_Union[RelayAnswer, _Mapping]] = ..., not_owner: _Optional[bool] = ..., tick: _Optional[bool] = ..., signal: _Optional[bytes] = ..., key: _Optional[str] = ...) -> None: ...
 
 class RelayAck(_message.Message):
-    __slots__ = ("head", "claim", "ordinal", "time_us")
+    __slots__ = ("head", "claim")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
-    ORDINAL_FIELD_NUMBER: _ClassVar[int]
-    TIME_US_FIELD_NUMBER: _ClassVar[int]
     head: int
     claim: int
-    ordinal: int
-    time_us: int
-    def __init__(self, head: _Optional[int] = ..., claim: _Optional[int] = ..., ordinal: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, head: _Optional[int] = ..., claim: _Optional[int] = ...) -> None: ...
 
 class RelayEvent(_message.Message):
-    __slots__ = ("seq", "claim", "frame", "kind", "members", "traceparent")
+    __slots__ = ("seq", "claim", "frame", "kind", "subjects", "traceparent", "version")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
-    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     seq: int
     claim: int
     frame: bytes
     kind: _record_pb2.Kind
-    members: _containers.RepeatedScalarFieldContainer[str]
+    subjects: _containers.RepeatedScalarFieldContainer[str]
     traceparent: str
-    def __init__(self, seq: _Optional[int] = ..., claim: _Optional[int] = ..., frame: _Optional[bytes] = ..., kind: _Optional[_Union[_record_pb2.Kind, str]] = ..., members: _Optional[_Iterable[str]] = ..., traceparent: _Optional[str] = ...) -> None: ...
+    version: int
+    def __init__(self, seq: _Optional[int] = ..., claim: _Optional[int] = ..., frame: _Optional[bytes] = ..., kind: _Optional[_Union[_record_pb2.Kind, str]] = ..., subjects: _Optional[_Iterable[str]] = ..., traceparent: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class RelayAnswer(_message.Message):
     __slots__ = ("request_id", "outcome", "seq", "record_id", "time_us")

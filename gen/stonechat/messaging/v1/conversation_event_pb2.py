@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stonechat.groups.v1 import membership_pb2 as stonechat_dot_groups_dot_v1_dot_membership__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/stonechat/messaging/v1/conversation_event.proto\x12\x16stonechat.messaging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$stonechat/groups/v1/membership.proto\"\xd1\x06\n\x11\x43onversationEvent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x12\n\nmessage_id\x18\x05 \x01(\t\x12\x19\n\x11\x63lient_message_id\x18\x06 \x01(\t\x12\x0f\n\x07ordinal\x18\x07 \x01(\x04\x12\x32\n\x07message\x18\x10 \x01(\x0b\x32\x1f.stonechat.messaging.v1.MessageH\x00\x12,\n\x04\x65\x64it\x18\x11 \x01(\x0b\x32\x1c.stonechat.messaging.v1.EditH\x00\x12\x38\n\nwithdrawal\x18\x12 \x01(\x0b\x32\".stonechat.messaging.v1.WithdrawalH\x00\x12\x34\n\x08reaction\x18\x13 \x01(\x0b\x32 .stonechat.messaging.v1.ReactionH\x00\x12;\n\nmembership\x18\x14 \x01(\x0b\x32%.stonechat.groups.v1.MembershipChangeH\x00\x12>\n\runprocessable\x18\x15 \x01(\x0b\x32%.stonechat.messaging.v1.UnprocessableH\x00\x12<\n\x06opened\x18\x16 \x01(\x0b\x32*.stonechat.messaging.v1.ConversationOpenedH\x00\x12<\n\x06joined\x18\x17 \x01(\x0b\x32*.stonechat.messaging.v1.ConversationJoinedH\x00\x12\x38\n\x04left\x18\x18 \x01(\x0b\x32(.stonechat.messaging.v1.ConversationLeftH\x00\x12\x41\n\x0f\x63ontact_changed\x18\x19 \x01(\x0b\x32&.stonechat.messaging.v1.ContactChangedH\x00\x12\x44\n\x11\x64\x65vice_signed_out\x18\x1a \x01(\x0b\x32\'.stonechat.messaging.v1.DeviceSignedOutH\x00\x42\x06\n\x04\x62ody\"(\n\x07Message\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"+\n\x04\x45\x64it\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\" \n\nWithdrawal\x12\x12\n\nmessage_id\x18\x01 \x01(\t\">\n\x08Reaction\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\r\n\x05\x65moji\x18\x02 \x01(\t\x12\x0f\n\x07removed\x18\x03 \x01(\x08\"\x0f\n\rUnprocessable\"-\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"K\n\x12\x43onversationJoined\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"I\n\x10\x43onversationLeft\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"!\n\x0e\x43ontactChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"$\n\x0f\x44\x65viceSignedOut\x12\x11\n\tdevice_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/stonechat/messaging/v1/conversation_event.proto\x12\x16stonechat.messaging.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$stonechat/groups/v1/membership.proto\"\xd1\x06\n\x11\x43onversationEvent\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x12\n\nmessage_id\x18\x05 \x01(\t\x12\x19\n\x11\x63lient_message_id\x18\x06 \x01(\t\x12\x0f\n\x07ordinal\x18\x07 \x01(\x04\x12\x32\n\x07message\x18\x10 \x01(\x0b\x32\x1f.stonechat.messaging.v1.MessageH\x00\x12,\n\x04\x65\x64it\x18\x11 \x01(\x0b\x32\x1c.stonechat.messaging.v1.EditH\x00\x12\x38\n\nwithdrawal\x18\x12 \x01(\x0b\x32\".stonechat.messaging.v1.WithdrawalH\x00\x12\x34\n\x08reaction\x18\x13 \x01(\x0b\x32 .stonechat.messaging.v1.ReactionH\x00\x12;\n\nmembership\x18\x14 \x01(\x0b\x32%.stonechat.groups.v1.MembershipChangeH\x00\x12>\n\runprocessable\x18\x15 \x01(\x0b\x32%.stonechat.messaging.v1.UnprocessableH\x00\x12<\n\x06opened\x18\x16 \x01(\x0b\x32*.stonechat.messaging.v1.ConversationOpenedH\x00\x12<\n\x06joined\x18\x17 \x01(\x0b\x32*.stonechat.messaging.v1.ConversationJoinedH\x00\x12\x38\n\x04left\x18\x18 \x01(\x0b\x32(.stonechat.messaging.v1.ConversationLeftH\x00\x12\x41\n\x0f\x63ontact_changed\x18\x19 \x01(\x0b\x32&.stonechat.messaging.v1.ContactChangedH\x00\x12\x44\n\x11\x64\x65vice_signed_out\x18\x1a \x01(\x0b\x32\'.stonechat.messaging.v1.DeviceSignedOutH\x00\x42\x06\n\x04\x62ody\"(\n\x07Message\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"9\n\x04\x45\x64it\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\" \n\nWithdrawal\x12\x12\n\nmessage_id\x18\x01 \x01(\t\">\n\x08Reaction\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\r\n\x05\x65moji\x18\x02 \x01(\t\x12\x0f\n\x07removed\x18\x03 \x01(\x08\"\x0f\n\rUnprocessable\"-\n\x12\x43onversationOpened\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\"K\n\x12\x43onversationJoined\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"I\n\x10\x43onversationLeft\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\"!\n\x0e\x43ontactChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"$\n\x0f\x44\x65viceSignedOut\x12\x11\n\tdevice_id\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,21 +38,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE']._serialized_start=998
   _globals['_MESSAGE']._serialized_end=1038
   _globals['_EDIT']._serialized_start=1040
-  _globals['_EDIT']._serialized_end=1083
-  _globals['_WITHDRAWAL']._serialized_start=1085
-  _globals['_WITHDRAWAL']._serialized_end=1117
-  _globals['_REACTION']._serialized_start=1119
-  _globals['_REACTION']._serialized_end=1181
-  _globals['_UNPROCESSABLE']._serialized_start=1183
-  _globals['_UNPROCESSABLE']._serialized_end=1198
-  _globals['_CONVERSATIONOPENED']._serialized_start=1200
-  _globals['_CONVERSATIONOPENED']._serialized_end=1245
-  _globals['_CONVERSATIONJOINED']._serialized_start=1247
-  _globals['_CONVERSATIONJOINED']._serialized_end=1322
-  _globals['_CONVERSATIONLEFT']._serialized_start=1324
-  _globals['_CONVERSATIONLEFT']._serialized_end=1397
-  _globals['_CONTACTCHANGED']._serialized_start=1399
-  _globals['_CONTACTCHANGED']._serialized_end=1432
-  _globals['_DEVICESIGNEDOUT']._serialized_start=1434
-  _globals['_DEVICESIGNEDOUT']._serialized_end=1470
+  _globals['_EDIT']._serialized_end=1097
+  _globals['_WITHDRAWAL']._serialized_start=1099
+  _globals['_WITHDRAWAL']._serialized_end=1131
+  _globals['_REACTION']._serialized_start=1133
+  _globals['_REACTION']._serialized_end=1195
+  _globals['_UNPROCESSABLE']._serialized_start=1197
+  _globals['_UNPROCESSABLE']._serialized_end=1212
+  _globals['_CONVERSATIONOPENED']._serialized_start=1214
+  _globals['_CONVERSATIONOPENED']._serialized_end=1259
+  _globals['_CONVERSATIONJOINED']._serialized_start=1261
+  _globals['_CONVERSATIONJOINED']._serialized_end=1336
+  _globals['_CONVERSATIONLEFT']._serialized_start=1338
+  _globals['_CONVERSATIONLEFT']._serialized_end=1411
+  _globals['_CONTACTCHANGED']._serialized_start=1413
+  _globals['_CONTACTCHANGED']._serialized_end=1446
+  _globals['_DEVICESIGNEDOUT']._serialized_start=1448
+  _globals['_DEVICESIGNEDOUT']._serialized_end=1484
 # @@protoc_insertion_point(module_scope)

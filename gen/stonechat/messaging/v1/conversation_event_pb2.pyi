@@ -58,12 +58,14 @@ class Message(_message.Message):
     def __init__(self, type: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class Edit(_message.Message):
-    __slots__ = ("message_id", "content")
+    __slots__ = ("message_id", "content", "type")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
     message_id: str
     content: str
-    def __init__(self, message_id: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
+    type: str
+    def __init__(self, message_id: _Optional[str] = ..., content: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
 
 class Withdrawal(_message.Message):
     __slots__ = ("message_id",)

@@ -1,0 +1,51 @@
+"""A round: what the owner decided about one batch of records, and in which order it may be written (protocol W1)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from svc.delivery.model import Event, Verdict
+from svc.kernel.eventlog import Entry
+
+RUN_BYTES = 256 * 1024
+RUN_EVENTS = 500
+
+
+@dataclass(slots=True)
+class Round:
+    """Verdicts in log order, what is parked, the frames that were relayed, and the offset after the last record; the latter
+    two for each partition."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    dead_letters: list[Entry] = field(default_factory=list)
+    frames: dict[int, list[bytes]] = field(default_factory=dict)
+    next_offsets: dict[int, int] = field(default_factory=dict)
+
+    def events(self) -> list[Event]:
+        """What has to be stored and relayed, in order."""
+        return [verdict.event for verdict in self.verdicts if verdict.event is not None]
+
+
+def waves(events: Iterable[Event]) -> list[Sequence[Event]]:
+    """Cut events into writes that follow each other, each begun when the one before is acknowledged.
+
+    In a wave each conversation has at most one run: contiguous, of one bucket, bounded in bytes. So at most one write is in
+    flight per conversation, and a hole can never stand below a stored event.
+    """
+    runs: dict[str, list[list[Event]]] = defaultdict(list)
+    size: dict[str, int] = {}
+    for event in events:
+        own = runs[event.conversation_id]
+        weight = len(event.record.body)
+        if (
+            not own
+            or own[-1][-1].bucket != event.bucket
+            or len(own[-1]) >= RUN_EVENTS
+            or size[event.conversation_id] + weight > RUN_BYTES
+        ):
+            own.append([])
+            size[event.conversation_id] = 0
+        own[-1].append(event)
+        size[event.conversation_id] += weight
+    depth = max((len(own) for own in runs.values()), default=0)
+    return [[event for own in runs.values() if len(own) > at for event in own[at]] for at in range(depth)]

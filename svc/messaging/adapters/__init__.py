@@ -1,0 +1,1 @@
+"""Who serves messaging's ports."""
