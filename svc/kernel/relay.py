@@ -129,7 +129,7 @@ class RelayStream(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave."""
+        """Leave: `receive` raises, and what was subscribed is gone."""
         ...
 
 

@@ -123,8 +123,8 @@ def _slice(connection: sqlite3.Connection, name: str, start: Position) -> Slice:
             (name, lane),
         )
         for at, values in enumerate(found):
-            era, offset, *place, kind = values
-            row = Row(Position(era, offset), *place, Kind(kind))
+            era, offset, seq, record_id, time_us, ordinal, version, kind = values
+            row = Row(Position(era, offset), seq, record_id, time_us, ordinal, version, Kind(kind))
             if at == 0:
                 newest.append(row)
             if row.position < start:
