@@ -71,7 +71,8 @@ def counted_id() -> TypeEngine[int]:
 
 class Sql:
     """Transactions on one database. All of them raise Unavailable when it cannot answer, or not within
-    TRANSACTION_SECONDS; of a write it is then unknown whether it was stored. IntegrityError is the caller's to read.
+    TRANSACTION_SECONDS (a statement that hangs in the disk is waited for); of a write it is then unknown whether it was
+    stored. IntegrityError is the caller's to read.
 
     Keep blocks short, and await nothing in them but statements: writers wait for each other.
     """
