@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import TypeEngine
 
 from svc.backends.sql_file import prepare, primary_code
-from svc.kernel.errors import Unavailable
+from svc.kernel.errors import StartError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _FAILURES = {
     sqlite3.SQLITE_LOCKED: "is busy",
     sqlite3.SQLITE_FULL: "cannot be written: its disk is full",
     sqlite3.SQLITE_READONLY: "cannot be written",
-    sqlite3.SQLITE_IOERR: "cannot be read or written",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: its disk may be full or faulty",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened",
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is damaged",
@@ -153,7 +153,10 @@ async def open_sql(path: Path, metadata: MetaData, version: int) -> AsyncIterato
     event.listen(engine.sync_engine, "invalidate", _abandon)
     sql = Sql(engine, path.stem)
     try:
-        await sql.ping()
+        try:
+            await sql.ping()
+        except Unavailable as error:
+            raise StartError(f"{path}: {error.message}; see whether the disk is full or faulty") from error
         yield sql
     finally:
         await engine.dispose()

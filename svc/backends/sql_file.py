@@ -23,6 +23,8 @@ def prepare(path: Path, metadata: MetaData, version: int) -> None:
 
     Raises StartError when it is damaged, of another version, or cannot be used; then nothing was changed.
     """
+    if path.exists() and not path.is_file():
+        raise StartError(f"{path} cannot be used: it is not a file; move it away")
     try:
         if path.exists():
             path.chmod(0o600)  # first: SQLite gives the files beside it the same mode
@@ -90,4 +92,6 @@ def _unusable(path: Path, error: BaseException) -> StartError:
         return _damaged(path)
     if code == sqlite3.SQLITE_FULL:
         return StartError(f"{path} cannot be written: the disk is full; make room and start again")
+    if code == sqlite3.SQLITE_IOERR:
+        return StartError(f"{path} cannot be read or written ({error}): see whether the disk is full or faulty")
     return StartError(f"{path} cannot be used ({error}): make it readable and writable for this user")
