@@ -1,1 +1,26 @@
-"""The client library of Stonechat: what the command, the tests and other people's programs use."""
+"""The client library of Stonechat: what the command, the tests and other people's programs use.
+
+async with Client("http://127.0.0.1:8080") as client:
+    await client.sign_in("alice", "correct horse")
+    async with client.connect() as session:
+        await session.send((await client.find_user("bob")).user_id, "hello", new_id())
+        async for item in session:
+            print(item)
+"""
+
+from stonechat_client.client import Client, new_id
+from stonechat_client.errors import CallFailed, ClientError, InvalidRequest, NotReachable, SignedOut
+from stonechat_client.session import Connected, Reconnecting, Session
+
+__all__ = [
+    "CallFailed",
+    "Client",
+    "ClientError",
+    "Connected",
+    "InvalidRequest",
+    "NotReachable",
+    "Reconnecting",
+    "Session",
+    "SignedOut",
+    "new_id",
+]

@@ -1,0 +1,167 @@
+"""The public calls of Stonechat as methods. `Client.connect` opens the session on which events come."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from stonechat.groups.v1 import group_service_pb2 as groups
+from stonechat.groups.v1 import membership_pb2
+from stonechat.history.v1 import history_service_pb2 as history
+from stonechat.messaging.v1 import event_pb2
+from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from stonechat.users.v1 import user_service_pb2 as users
+from stonechat_client.calls import Calls
+from stonechat_client.session import Session
+
+_USERS = "/stonechat.users.v1.UserService/"
+_GROUPS = "/stonechat.groups.v1.GroupService/"
+_HISTORY = "/stonechat.history.v1.HistoryService/"
+_MESSAGING = "/stonechat.messaging.v1.MessagingService/"
+
+
+def new_id() -> str:
+    """An id for one request that is meant once: repeat it with the same id as often as needed."""
+    return uuid.uuid4().hex
+
+
+class Client:
+    """One device of one user. `server` is `http://host:port`. Every method raises ClientError; all are safe to cancel."""
+
+    def __init__(self, server: str) -> None:
+        self._calls = Calls(server)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._calls.close()
+
+    # Accounts
+
+    @property
+    def user_id(self) -> str:
+        """Who is signed in; empty when nobody is."""
+        return self._calls.tokens.user_id
+
+    async def register(self, username: str, password: str, display_name: str = "") -> str:
+        """Create an account; returns its user id. CallFailed with reason USERNAME_TAKEN when there is one."""
+        request = users.RegisterRequest(
+            username=username, password=password, display_name=display_name, client_request_id=new_id()
+        )
+        return (await self._calls.public(_USERS + "Register", request, users.RegisterResponse)).user_id
+
+    async def sign_in(self, username: str, password: str, device_name: str = "") -> str:
+        """Make this a device of the user; returns the user id. CallFailed with reason WRONG_CREDENTIALS."""
+        request = users.SignInRequest(username=username, password=password, device_name=device_name)
+        self._calls.tokens.take(await self._calls.public(_USERS + "SignIn", request, users.SignInResponse))
+        return self.user_id
+
+    async def sign_out(self) -> None:
+        """Sign this device out: nothing can be called with its tokens any more."""
+        request = users.RevokeDeviceRequest(device_id=self._calls.tokens.device_id)
+        await self._calls.private(_USERS + "RevokeDevice", request, users.RevokeDeviceResponse)
+
+    async def refresh(self) -> None:
+        """Exchange the tokens now. Calls and sessions do it by themselves when it is time."""
+        await self._calls.tokens.renewed(await self._calls.tokens.access())
+
+    async def find_user(self, username: str) -> users.User:
+        """The user with this name. CallFailed with reason NOT_FOUND."""
+        request = users.FindUserRequest(username=username)
+        return (await self._calls.private(_USERS + "FindUser", request, users.FindUserResponse)).user
+
+    async def get_user(self, user_id: str) -> users.User:
+        """The user with this id. CallFailed with reason NOT_FOUND."""
+        request = users.GetUserRequest(user_id=user_id)
+        return (await self._calls.private(_USERS + "GetUser", request, users.GetUserResponse)).user
+
+    # Messages
+
+    def connect(self, known: Mapping[str, int] | None = None) -> Session:
+        """A session, to be entered with `async with`. `known` says how far (seq) the program has which conversation: what
+        came after is handed over. Of all others only what comes from now on; the rest is history."""
+        return Session(self._calls, known or {})
+
+    async def send(self, to: str, content: str, client_message_id: str = "") -> messaging.SendMessageResponse:
+        """Send without a session. To repeat it after NotReachable or UNAVAILABLE, give the same `client_message_id`."""
+        request = messaging.SendMessageRequest(
+            to=to, content=content, type="text", client_message_id=client_message_id or new_id()
+        )
+        return await self._calls.private(_MESSAGING + "SendMessage", request, messaging.SendMessageResponse)
+
+    async def mark_read(self, conversation_id: str, seq: int) -> None:
+        """Say that everything up to seq was read."""
+        request = messaging.MarkReadRequest(conversation_id=conversation_id, seq=seq)
+        await self._calls.private(_MESSAGING + "MarkRead", request, messaging.MarkReadResponse)
+
+    async def list_messages(
+        self, conversation_id: str, *, before: str = "", after: str = "", limit: int = 50
+    ) -> Sequence[history.Message]:
+        """A page of messages, newest first: the newest, those older than the message id `before`, or the oldest of those
+        newer than `after`. A page shorter than `limit` is the last that way."""
+        request = history.ListMessagesRequest(
+            conversation_id=conversation_id, last_message_id=before, after_message_id=after, limit=limit
+        )
+        answer = await self._calls.private(_HISTORY + "ListMessages", request, history.ListMessagesResponse)
+        return answer.messages
+
+    async def list_events(self, conversation_id: str, after_seq: int, limit: int = 100) -> history.ListEventsResponse:
+        """Events behind a seq, oldest first and without holes."""
+        request = history.ListEventsRequest(conversation_id=conversation_id, after_seq=after_seq, limit=limit)
+        return await self._calls.private(_HISTORY + "ListEvents", request, history.ListEventsResponse)
+
+    async def list_conversations(self) -> AsyncIterator[event_pb2.ConversationHead]:
+        """All conversations of the user, most recent first; read page by page."""
+        request = history.ListConversationsRequest(page_size=200)
+        while True:
+            answer = await self._calls.private(
+                _HISTORY + "ListConversations", request, history.ListConversationsResponse
+            )
+            for head in answer.conversations:
+                yield head
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
+
+    # Groups
+
+    async def create_group(self, name: str, member_ids: Sequence[str], client_request_id: str = "") -> groups.Group:
+        """A new group of the user and these members. Its id is also that of its conversation."""
+        request = groups.CreateGroupRequest(
+            name=name, member_ids=member_ids, client_request_id=client_request_id or new_id()
+        )
+        return (await self._calls.private(_GROUPS + "CreateGroup", request, groups.CreateGroupResponse)).group
+
+    async def get_group(self, group_id: str) -> groups.Group:
+        """A group of the user. CallFailed with reason NOT_FOUND."""
+        request = groups.GetGroupRequest(group_id=group_id)
+        return (await self._calls.private(_GROUPS + "GetGroup", request, groups.GetGroupResponse)).group
+
+    async def add_members(self, group_id: str, user_ids: Sequence[str]) -> groups.Group:
+        """Add users to a group."""
+        request = groups.AddMembersRequest(group_id=group_id, user_ids=user_ids)
+        return (await self._calls.private(_GROUPS + "AddMembers", request, groups.AddMembersResponse)).group
+
+    async def remove_member(self, group_id: str, user_id: str) -> groups.Group:
+        """Remove somebody from a group."""
+        request = groups.RemoveMemberRequest(group_id=group_id, user_id=user_id)
+        return (await self._calls.private(_GROUPS + "RemoveMember", request, groups.RemoveMemberResponse)).group
+
+    async def leave_group(self, group_id: str) -> None:
+        """Leave a group."""
+        request = groups.LeaveGroupRequest(group_id=group_id)
+        await self._calls.private(_GROUPS + "LeaveGroup", request, groups.LeaveGroupResponse)
+
+    async def list_members(self, group_id: str) -> AsyncIterator[membership_pb2.Member]:
+        """All members of a group, by user id; read page by page."""
+        request = groups.ListMembersRequest(group_id=group_id, page_size=500)
+        while True:
+            answer = await self._calls.private(_GROUPS + "ListMembers", request, groups.ListMembersResponse)
+            for member in answer.members:
+                yield member
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token

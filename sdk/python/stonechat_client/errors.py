@@ -1,0 +1,86 @@
+"""What can go wrong, as a program that uses the library sees it.
+
+ClientError
+├── InvalidRequest    a rule of the contract is broken; nothing was sent
+├── NotReachable      nobody answered: no server there, or none that can answer now; repeating helps
+└── CallFailed        the server said no; `reason` says why (`ErrorReason` of the contract), `retry_after` when to come back
+    └── SignedOut     the device is signed out, or its tokens have ended: sign in again
+"""
+
+from typing import cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2
+from google.rpc.status_pb2 import Status
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_FOR_GOOD = frozenset({"DEVICE_REVOKED", "REFRESH_TOKEN_INVALID"})
+# Without details of ours these come from the edge or the network: whether the call had an effect is unknown.
+_NO_ANSWER = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
+
+
+class ClientError(Exception):
+    """Anything this library raises on purpose. The text is for people."""
+
+
+class InvalidRequest(ClientError):
+    """The request breaks a rule of the contract and was not sent."""
+
+    def __init__(self, field: str, must: str) -> None:
+        super().__init__(f"{field}: {must}")
+        self.field = field
+        self.must = must
+
+
+class NotReachable(ClientError):
+    """Nobody answered. Whether a call had its effect is unknown: repeat it with the same id."""
+
+
+class CallFailed(ClientError):
+    """The server refused. `code` is the name of the gRPC status, `reason` that of an ErrorReason or empty."""
+
+    def __init__(self, code: str, reason: str, message: str, field: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message or code)
+        self.code = code
+        self.reason = reason
+        self.field = field
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may succeed soon without anybody doing anything."""
+        return self.code == "UNAVAILABLE"
+
+
+class SignedOut(CallFailed):
+    """No token of this device is good any more."""
+
+
+def from_rpc(error: grpc.aio.AioRpcError) -> ClientError:
+    """What the end of a call means."""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            return from_status(Status.FromString(cast(bytes, value)))
+    code, message = error.code().name, error.details() or ""
+    return NotReachable(message or code) if code in _NO_ANSWER else CallFailed(code, "", message)
+
+
+def from_status(status: Status) -> CallFailed:
+    """What a `google.rpc.Status` means."""
+    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    _unpack(status, info, bad, retry)
+    leaf = SignedOut if info.reason in _FOR_GOOD else CallFailed
+    return leaf(
+        code_pb2.Code.Name(status.code),
+        info.reason,
+        status.message,
+        bad.field_violations[0].field if bad.field_violations else "",
+        retry.retry_delay.ToMicroseconds() / 1e6 if retry.HasField("retry_delay") else None,
+    )
+
+
+def _unpack(status: Status, *into: Message) -> None:
+    for detail in status.details:
+        for message in into:
+            detail.Unpack(message)

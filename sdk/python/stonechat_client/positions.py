@@ -1,0 +1,96 @@
+"""Counting: which event of which conversation comes next, and where something is missing. Pure; no I/O.
+
+A conversation is either *live* (the next event that is pushed is handed over) or *missing* something (what is pushed only says
+how far to pull, because a pulled answer holds it too).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_KNOWN = 4096
+_INBOX = "inbox."
+_DIRECT = "d."
+
+
+@dataclass(slots=True)
+class _Position:
+    handed: int
+    """The newest seq that was handed over, without holes from where the session began."""
+    target: int = 0
+    """Pull up to here, when it is above `handed`."""
+
+
+class Positions:
+    """How far each conversation was handed over.
+
+    It begins with what the program knows. Any other conversation begins where the session first hears of it: what came
+    before is history. Only a direct conversation that comes up after `settle` is new, and begins at its first event.
+    """
+
+    def __init__(self, known: Mapping[str, int]) -> None:
+        self._positions = {conversation_id: _Position(seq) for conversation_id, seq in known.items()}
+        self._settled = False
+
+    def settle(self) -> None:
+        """The server has named every conversation that there was."""
+        self._settled = True
+
+    def known(self) -> dict[str, int]:
+        """What to say in Hello: at most 4,096 conversations, the inbox and those that moved last."""
+        inboxes = [name for name in self._positions if name.startswith(_INBOX)]
+        others = [name for name in reversed(self._positions) if not name.startswith(_INBOX)]
+        return {name: self._positions[name].handed for name in (inboxes + others)[:MAX_KNOWN]}
+
+    def pushed(self, conversation_id: str, seq: int, room: bool) -> bool:
+        """Whether a pushed event is to be handed over now, given that there is room for it: then call `handed`. If not, it
+        was handed over before, or is missing."""
+        position = self._at(conversation_id, seq - 1)
+        live = position.target <= position.handed
+        if live and room and seq == position.handed + 1:
+            return True
+        position.target = max(position.target, seq)
+        return False
+
+    def handed(self, conversation_id: str, seq: int) -> None:
+        """An event was handed over. Moves the conversation to the end of the order in which they moved."""
+        position = self._positions.pop(conversation_id, None)
+        if position is not None:  # else it was forgotten while the event waited
+            position.handed = seq
+            self._positions[conversation_id] = position
+
+    def exists(self, conversation_id: str, seq: int) -> None:
+        """The conversation has events up to seq; what was not handed over is missing."""
+        position = self._at(conversation_id, seq)
+        position.target = max(position.target, seq)
+
+    def joined(self, conversation_id: str, seq: int) -> None:
+        """The user came into the conversation with the event seq: if it is new, it begins there."""
+        self._positions.setdefault(conversation_id, _Position(seq - 1))
+        self.exists(conversation_id, seq)
+
+    def forget(self, conversation_id: str) -> None:
+        """The user is no longer part of it."""
+        self._positions.pop(conversation_id, None)
+
+    def missing(self) -> list[str]:
+        """Conversations of which something is to be pulled; an inbox first, because it tells of others."""
+        names = [name for name, position in self._positions.items() if position.target > position.handed]
+        return sorted(names, key=lambda name: not name.startswith(_INBOX))
+
+    def next_missing(self, conversation_id: str) -> int | None:
+        """The seq that is to be pulled next, or None when nothing is missing."""
+        position = self._positions.get(conversation_id)
+        return position.handed + 1 if position is not None and position.target > position.handed else None
+
+    def nothing_there(self, conversation_id: str) -> None:
+        """The server has no more events than were handed over, whatever was said: go on from here."""
+        position = self._positions.get(conversation_id)
+        if position is not None:
+            position.target = position.handed
+
+    def _at(self, conversation_id: str, first_heard: int) -> _Position:
+        position = self._positions.get(conversation_id)
+        if position is None:
+            new = self._settled and conversation_id.startswith(_DIRECT)
+            position = self._positions[conversation_id] = _Position(0 if new else first_heard)
+        return position
