@@ -17,7 +17,7 @@ LINGER_SECONDS = 60.0
 
 
 class Listener(Protocol):
-    """A session, as far as a conversation concerns it. Called in the middle of a step: must not call back."""
+    """A session, as far as a conversation concerns it. It may join and leave conversations when it is called."""
 
     def joined(self, conversation_id: str, head: int) -> None:
         """A conversation that was pending when this session joined is live: events above head follow."""

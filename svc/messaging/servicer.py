@@ -1,0 +1,131 @@
+"""How messaging is called: parse, one call of the node, answer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from stonechat.messaging.v1 import messaging_service_pb2 as api
+from svc.kernel.calls import Call
+from svc.kernel.errors import TokenExpired
+from svc.kernel.lifecycle import owned
+from svc.kernel.telemetry import Tracer
+from svc.messaging.cursors import CursorSession, CursorSessions
+from svc.messaging.node import Node
+from svc.messaging.session import Session
+from svc.messaging.stream import FrameReader
+from svc.messaging.wire import Change, joined_head, sent_fields, to_draft, to_known, to_mark, to_typing
+
+MAX_SECONDS = 60.0
+_HEARTBEAT_SECONDS = 25.0
+
+
+class MessagingServicer:
+    """`stonechat.messaging.v1.MessagingService`."""
+
+    def __init__(self, node: Node, cursors: CursorSessions, reader: FrameReader, tracer: Tracer) -> None:
+        self._node = node
+        self._cursors = cursors
+        self._reader = reader
+        self._tracer = tracer
+
+    async def Connect(self, frames: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        await call.context.send_initial_metadata(())
+        async with (
+            self._node.session(call.caller) as session,
+            owned(self._reader.read(session, frames, call.traceparent), "stream reader", session.fail),
+        ):
+            async for frame in self._write(session):
+                yield frame
+
+    async def Subscribe(self, request: api.SubscribeRequest, call: Call) -> AsyncIterator[bytes]:
+        known = to_known(request)
+        async with self._node.session(call.caller) as session:
+            session.heartbeats = True
+            await self._node.open(session)
+            await self._node.greet(session, known)
+            async for frame in self._write(session):
+                yield frame
+
+    async def StreamEvents(self, request: api.StreamEventsRequest, call: Call) -> AsyncIterator[bytes]:
+        cursor = request.cursor or call.metadata.get("last-event-id", "")
+        found = await self._cursors.resume(call.caller, cursor)
+        holder = found.hold()
+        ends_at = call.caller.expires_at
+        # The first response comes at once: it has the cursor.
+        yield self._response(api.StreamEventsResponse, found, found.again() + found.take())
+        while (left := ends_at - time.time()) > 0:
+            frame = await self._next(found, holder, min(left, _HEARTBEAT_SECONDS))
+            yield self._response(api.StreamEventsResponse, found, frame or self._node.encoder.heartbeat())
+        raise TokenExpired("the access token has expired: refresh it and resume by the cursor")
+
+    async def Poll(self, request: api.PollRequest, call: Call) -> bytes:
+        found = await self._cursors.resume(call.caller, request.cursor)
+        holder = found.hold()
+        frame = found.again() + found.take()
+        wait = call.time_remaining(float(request.wait_seconds)) if request.cursor and not found.reset else 0.0
+        if not frame and wait > 0:
+            frame = await self._next(found, holder, wait)
+        self._cursors.used(found)
+        return self._response(api.PollResponse, found, frame)
+
+    async def _next(self, found: CursorSession, holder: int, wait: float) -> bytes:
+        """What comes within so many seconds, or nothing."""
+        try:
+            async with asyncio.timeout(wait):
+                while True:
+                    found.check(holder)
+                    self._cursors.used(found)
+                    if frame := found.take():
+                        return frame
+                    await found.session.outbox.wait()
+        except TimeoutError:
+            return b""
+
+    @staticmethod
+    def _response(
+        kind: type[api.PollResponse] | type[api.StreamEventsResponse], found: CursorSession, frame: bytes
+    ) -> bytes:
+        reset, found.reset = found.reset, False
+        return joined_head(kind, frame, cursor=found.cursor(), reset=reset)
+
+    async def _write(self, session: Session) -> AsyncIterator[bytes]:
+        """The one writer of a stream: everything that waits goes in one write."""
+        outbox = session.outbox
+        while True:
+            await outbox.wait()
+            while frame := outbox.take():
+                traces, began_ns = list(outbox.traces), time.time_ns()
+                yield frame
+                session.written_at = session.now
+                for traceparent in traces:
+                    self._tracer.span("write", traceparent, began_ns, time.time_ns(), user=session.user_id)
+            if session.ended.is_set():
+                if session.error is not None:
+                    raise session.error
+                return
+
+    async def SendMessage(self, request: api.SendMessageRequest, call: Call) -> api.SendMessageResponse:
+        return api.SendMessageResponse(**await self._send(request, call))  # type: ignore[arg-type]
+
+    async def EditMessage(self, request: api.EditMessageRequest, call: Call) -> api.EditMessageResponse:
+        return api.EditMessageResponse(**await self._send(request, call))  # type: ignore[arg-type]
+
+    async def WithdrawMessage(self, request: api.WithdrawMessageRequest, call: Call) -> api.WithdrawMessageResponse:
+        return api.WithdrawMessageResponse(**await self._send(request, call))  # type: ignore[arg-type]
+
+    async def React(self, request: api.ReactRequest, call: Call) -> api.ReactResponse:
+        return api.ReactResponse(**await self._send(request, call))  # type: ignore[arg-type]
+
+    async def _send(self, request: Change, call: Call) -> dict[str, str | int]:
+        record, answer = await self._node.send(
+            call.caller.user_id, to_draft(request), call.time_remaining(MAX_SECONDS), call.traceparent
+        )
+        return sent_fields(record.conversation_id, answer)
+
+    async def MarkRead(self, request: api.MarkReadRequest, call: Call) -> api.MarkReadResponse:
+        await self._node.mark_read(to_mark(call.caller.user_id, request))
+        return api.MarkReadResponse()
+
+    async def SendTyping(self, request: api.SendTypingRequest, call: Call) -> api.SendTypingResponse:
+        await self._node.typing(call.caller.user_id, to_typing(request))
+        return api.SendTypingResponse()

@@ -1,0 +1,161 @@
+"""One device of a user, as long as it is connected: what it belongs to and what it is told.
+
+The same object whatever carries it (Connect, Subscribe, event stream, Poll): only the writer differs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from svc.kernel.errors import DeviceRevoked, StonechatError
+from svc.kernel.identity import Identity
+from svc.kernel.ids import inbox_of
+from svc.kernel.record import Kind
+from svc.kernel.relay import Event, Signal
+from svc.messaging.outbox import Outbox
+from svc.messaging.ports import Encoder
+from svc.messaging.subscriptions import Subscriptions
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """A `Listener` of the conversations of its user. Ends once, with an error or without; then nothing is queued any more."""
+
+    def __init__(
+        self, identity: Identity, subscriptions: Subscriptions, encoder: Encoder, max_bytes: int, now: float
+    ) -> None:
+        self.identity = identity
+        self.encoder = encoder
+        self.outbox = Outbox(max_bytes, encoder.behind)
+        self.inbox = inbox_of(identity.user_id)
+        self.in_flight = 0
+        self.opened_at = now
+        self.now = now  # the node's monotonic clock, as of its last sweep
+        self.written_at = now
+        self.heartbeats = False  # whether the transport has no ping of its own
+        self.greeted = False  # Hello was answered, or none is needed
+        self.error: StonechatError | None = None
+        self.ended = asyncio.Event()
+        self._subscriptions = subscriptions
+        # Conversation → the newest seq when it went live; a conversation that is pending is not in it.
+        self.heads: dict[str, int] = {}
+        self.recent: list[str] = []  # the conversations of the user, most recent first, when the session was opened
+        self._joining: set[str] = set()
+        self._settled = asyncio.Event()
+        # Conversation → (membership version, member): the newest that was heard, from the list or from the inbox.
+        self._memberships: dict[str, tuple[int, bool]] = {}
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is."""
+        return self.identity.user_id
+
+    def is_in(self, conversation_id: str) -> bool:
+        """Whether the session gets the events of a conversation: the user is part of it as far as is known here."""
+        return conversation_id in self.heads
+
+    def conversations(self) -> Iterable[str]:
+        """Everything it joined, the inbox included."""
+        return [*self.heads, *self._joining]
+
+    def join(self, conversation_id: str) -> None:
+        """Begin to get the events of a conversation."""
+        if conversation_id in self.heads or conversation_id in self._joining:
+            return
+        last = self._subscriptions.join(self, conversation_id)
+        if last is None:
+            self._joining.add(conversation_id)
+            self._settled.clear()
+        else:
+            self._live(conversation_id, last)
+
+    def leave(self, conversation_id: str) -> None:
+        """Get nothing more of it."""
+        self.heads.pop(conversation_id, None)
+        self._joining.discard(conversation_id)
+        self._subscriptions.leave(self, [conversation_id], self.now)
+        self._settle()
+
+    def member(self, conversation_id: str, version: int, member: bool) -> None:
+        """The user joined or left, in that membership version. Older news than what is known are ignored (S10)."""
+        known = self._memberships.get(conversation_id)
+        if known is not None and known[0] >= version:
+            return
+        self._memberships[conversation_id] = (version, member)
+        if member:
+            self.join(conversation_id)
+        else:
+            self.leave(conversation_id)
+
+    async def settled(self) -> None:
+        """Until everything that was joined is live."""
+        if self._joining:
+            await self._settled.wait()
+
+    def end(self, error: StonechatError | None = None) -> None:
+        """Stop. The first reason counts."""
+        if not self.ended.is_set():
+            self.error = error
+            self.ended.set()
+            self.outbox.end()
+            self._settled.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Stop because something that serves the session failed."""
+        if isinstance(error, StonechatError):
+            self.end(error)
+        else:
+            log.error("a session failed", exc_info=error)
+            self.end(StonechatError("internal error"))
+
+    # Listener
+
+    def joined(self, conversation_id: str, head: int) -> None:
+        if conversation_id in self._joining:
+            self._joining.discard(conversation_id)
+            self._live(conversation_id, head)
+            self._settle()
+
+    def push(self, event: Event) -> None:
+        name = event.conversation_id
+        if name not in self.heads or self.ended.is_set():
+            return
+        self.outbox.event(event.frame, name, event.seq, event.traceparent)
+        if name == self.inbox:
+            self._told(event)
+        elif event.kind == Kind.MEMBERSHIP and self.user_id in event.subjects:
+            # Nothing beyond the removal, even if the inbox tells of it later.
+            self.member(name, event.version, False)
+
+    def behind(self, conversation_id: str, head: int) -> None:
+        if conversation_id in self.heads and not self.ended.is_set():
+            self.outbox.behind(conversation_id, head)
+
+    def signal(self, signal: Signal) -> None:
+        if signal.conversation_id in self.heads and self.greeted and not self.ended.is_set():
+            self.outbox.signal(signal.key, signal.conversation_id, signal.frame)
+
+    def _live(self, conversation_id: str, head: int) -> None:
+        self.heads[conversation_id] = head
+        if self.greeted and head > 0:
+            # It was joined in the middle of the session: what is there already has to be pulled.
+            self.outbox.behind(conversation_id, head)
+
+    def _settle(self) -> None:
+        if not self._joining:
+            self._settled.set()
+
+    def _told(self, event: Event) -> None:
+        match event.kind:
+            case Kind.OPENED | Kind.JOINED:
+                for conversation_id in event.subjects:
+                    self.member(conversation_id, event.version, True)
+            case Kind.LEFT:
+                for conversation_id in event.subjects:
+                    self.member(conversation_id, event.version, False)
+            case Kind.DEVICE_SIGNED_OUT:
+                if self.identity.device_id in event.subjects:
+                    self.end(DeviceRevoked("this device was signed out"))
+            case _:
+                pass

@@ -1,0 +1,71 @@
+"""What messaging is made of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from stonechat.messaging.v1 import messaging_service_pb2 as api
+from svc.backends.sqlite import Database
+from svc.kernel.channels import Channels
+from svc.kernel.clock import Clock
+from svc.kernel.eventlog import EventLog
+from svc.kernel.identity import TokenVerifier
+from svc.kernel.lifecycle import owned
+from svc.kernel.limits import Rate, RateLimiter
+from svc.kernel.relay import Relay
+from svc.kernel.settings import Settings
+from svc.kernel.shards import ShardMap
+from svc.kernel.telemetry import Tracer
+from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
+from svc.messaging.adapters.users import UsersDirectory
+from svc.messaging.cursors import CursorSessions
+from svc.messaging.node import Node
+from svc.messaging.servicer import MessagingServicer
+from svc.messaging.stream import FrameReader
+from svc.messaging.wire import ProtoEncoder, to_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Messaging:
+    """A running node and what it serves."""
+
+    node: Node
+    services: list[tuple[ServiceDescriptor, object]]
+
+
+@asynccontextmanager
+async def open_messaging(
+    boot_id: str,
+    settings: Settings,
+    clock: Clock,
+    log: EventLog,
+    shards: ShardMap,
+    relay: Relay,
+    messages: Database,
+    channels: Channels,
+    verifier: TokenVerifier,
+    limiter: RateLimiter,
+    rate: Rate,
+    tracer: Tracer,
+) -> AsyncIterator[Messaging]:
+    """Messaging, for as long as the block lasts. `boot_id` names this run of the process."""
+    node = Node(
+        boot_id,
+        settings,
+        clock,
+        log,
+        shards,
+        relay,
+        SqliteConversations(messages),
+        SqliteReadMarks(messages),
+        UsersDirectory(channels),
+        ProtoEncoder(),
+        tracer,
+    )
+    cursors = CursorSessions(node, clock)
+    reader = FrameReader(node, to_frame, verifier, limiter, rate, settings.session_in_flight)
+    async with node.running(), owned(cursors.run(), "cursor sessions"):
+        servicer = MessagingServicer(node, cursors, reader, tracer)
+        yield Messaging(node, [(api.DESCRIPTOR.services_by_name["MessagingService"], servicer)])
