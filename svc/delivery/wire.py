@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from stonechat.delivery.v1 import record_pb2
 from stonechat.messaging.v1 import conversation_event_pb2 as events
+from svc.delivery.dead_letters import Parked
 from svc.delivery.model import Event, Verdict
 from svc.kernel import relay
 from svc.kernel.clock import Clock
@@ -126,3 +127,26 @@ def to_item(item: relay.Item) -> api.RelayItem:
             return api.RelayItem(conversation_id=item.conversation_id, signal=item.frame, key=item.key)
         case relay.Tick():
             return api.RelayItem(tick=True)
+
+
+def from_unanswered(item: api.UnansweredRequest) -> relay.Unanswered:
+    """A request whose answer may have been lost."""
+    return relay.Unanswered(
+        item.request_id, item.conversation_id, item.sender_id, item.client_message_id, item.record_id
+    )
+
+
+def to_signal(item: api.Signal) -> relay.Signal:
+    """An ephemeral event."""
+    return relay.Signal(item.conversation_id, item.key, item.frame)
+
+
+def from_parked(parked: Parked) -> api.ParkedRecord:
+    """A dead letter with its id."""
+    dead_letter = record_pb2.DeadLetter.FromString(parked.value)
+    return api.ParkedRecord(dead_letter_id=parked.dead_letter_id, dead_letter=dead_letter)
+
+
+def parked_record(parked: Parked) -> bytes:
+    """The record that was parked, as it was read."""
+    return record_pb2.DeadLetter.FromString(parked.value).record

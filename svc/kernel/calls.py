@@ -9,7 +9,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -179,8 +179,10 @@ def _handler(chain: CallChain, method: MethodDescriptor, behaviour: Callable[...
             call = await chain.enter(stack, name, context)
             stack.enter_context(OPEN_STREAMS.labels(name).track_inprogress())
             argument = parse(request_type, requests) if isinstance(requests, bytes) else requests
-            async for response in behaviour(argument, call):
-                await context.write(_encode(response))
+            # Closed at once when the call ends, so that what the stream holds is given back then.
+            async with aclosing(behaviour(argument, call)) as responses:
+                async for response in responses:
+                    await context.write(_encode(response))
 
     async def collected(requests: AsyncIterator[bytes], context: Context) -> bytes:
         async with AsyncExitStack() as stack:

@@ -1,0 +1,59 @@
+"""The `stonechat` command."""
+
+import argparse
+import asyncio
+import sys
+
+import uvloop
+
+from svc import app, operate
+from svc.kernel import settings as settings_module
+from svc.kernel.errors import StonechatError
+from svc.kernel.telemetry import start_logging
+
+
+def _serve(args: argparse.Namespace) -> int:
+    settings = settings_module.load()
+    start_logging(settings)
+
+    def ready(url: str) -> None:
+        print(f"\nStonechat is ready on {url}   data: {settings.data_dir.resolve()}   Ctrl-C stops it")
+        print("In another terminal:  stonechat chat --user alice\n", flush=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(app.serve(settings, ready))
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> int:
+    for name, default, doc in settings_module.table():
+        print(f"{name}\n    {doc}\n    default: {default or 'empty'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stonechat", description="A chat backend that speaks gRPC first.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="run the whole product in this process, Envoy in front")
+    serve.set_defaults(run=_serve)
+    operate.add_commands(commands)
+    listing = commands.add_parser("settings", help="list every setting: environment variables")
+    listing.set_defaults(run=_settings)
+    return parser
+
+
+def main() -> int:
+    """Run the command; returns the exit code: 0 done, 1 refused with a reason, 2 wrong arguments, 130 interrupted."""
+    args = _parser().parse_args()
+    try:
+        return int(args.run(args))
+    except StonechatError as error:
+        print(f"stonechat: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""How delivery is called by other services and by operators. Inner: the edge never routes here."""
+
+from collections.abc import AsyncIterator
+
+from stonechat.delivery.v1 import delivery_service_pb2 as api
+from svc.delivery.dead_letters import DeadLetters
+from svc.delivery.streams import OwnerStream, OwnerStreams
+from svc.delivery.wire import from_parked, from_unanswered, parked_record, to_item, to_signal
+from svc.kernel.calls import Call
+from svc.kernel.lifecycle import owned
+from svc.kernel.validation import parse
+
+_PAGE = 100
+
+
+class DeliveryServicer:
+    """`stonechat.delivery.v1.DeliveryService`."""
+
+    def __init__(self, streams: OwnerStreams, dead_letters: DeadLetters) -> None:
+        self._streams = streams
+        self._dead_letters = dead_letters
+
+    async def Relay(self, frames: AsyncIterator[bytes], call: Call) -> AsyncIterator[api.RelayResponse]:
+        first = parse(api.RelayRequest, await anext(frames))
+        stream = await self._streams.open(first.node)
+        _apply(stream, first)
+
+        async def read() -> None:
+            async for raw in frames:
+                _apply(stream, parse(api.RelayRequest, raw))
+            await stream.close()
+
+        try:
+            async with owned(read(), "relay reader"):
+                while True:
+                    items = await stream.receive()
+                    yield api.RelayResponse(items=[to_item(item) for item in items])
+        finally:
+            await stream.close()
+
+    async def ListDeadLetters(self, request: api.ListDeadLettersRequest, call: Call) -> api.ListDeadLettersResponse:
+        count = min(request.page_size or _PAGE, 500)
+        found = await self._dead_letters.page(request.page_token, count)
+        following = found[-1].dead_letter_id if len(found) == count else ""
+        return api.ListDeadLettersResponse(
+            dead_letters=[from_parked(item) for item in found], next_page_token=following
+        )
+
+    async def GetDeadLetter(self, request: api.GetDeadLetterRequest, call: Call) -> api.GetDeadLetterResponse:
+        return api.GetDeadLetterResponse(dead_letter=from_parked(await self._dead_letters.get(request.dead_letter_id)))
+
+    async def ReplayDeadLetter(self, request: api.ReplayDeadLetterRequest, call: Call) -> api.ReplayDeadLetterResponse:
+        parked = await self._dead_letters.get(request.dead_letter_id)
+        partition, offset = await self._dead_letters.replay(parked_record(parked))
+        return api.ReplayDeadLetterResponse(partition=partition, offset=offset)
+
+
+def _apply(stream: OwnerStream, request: api.RelayRequest) -> None:
+    if request.unanswered:
+        stream.unanswered([from_unanswered(item) for item in request.unanswered])
+    if request.unsubscribe:
+        stream.unsubscribe(request.unsubscribe)
+    if request.subscribe:
+        stream.subscribe(request.subscribe)
+    for signal in request.signals:
+        stream.signal(to_signal(signal))

@@ -1,0 +1,128 @@
+"""Commands for operators: dead letters and traces of a server on this machine."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from stonechat.delivery.v1 import delivery_service_pb2 as api
+from stonechat.delivery.v1 import record_pb2
+from stonechat.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
+from svc.kernel import settings as settings_module
+from svc.kernel.channels import Channels
+from svc.kernel.errors import NotFound, Unavailable
+from svc.kernel.registry import Instance, ProcessRegistry
+from svc.kernel.telemetry import TRACES_FILE
+
+INNER_FILE = "inner.json"
+_SECONDS = 10.0
+
+
+def add_commands(commands: Any) -> None:
+    """Add `dead-letter` and `trace` to the subcommands of the parser."""
+    letters = commands.add_parser("dead-letter", help="records that could not be processed: list, show, replay")
+    actions = letters.add_subparsers(title="actions", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="all of them, oldest first")
+    listing.set_defaults(run=lambda args: asyncio.run(_list()))
+    show = actions.add_parser("show", help="one of them, whole")
+    show.add_argument("id", help="as `list` prints it")
+    show.set_defaults(run=lambda args: asyncio.run(_show(args.id)))
+    replay = actions.add_parser("replay", help="send one on its way again; safe to repeat")
+    replay.add_argument("id", help="as `list` prints it")
+    replay.set_defaults(run=lambda args: asyncio.run(_replay(args.id)))
+
+    trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
+    trace.add_argument("message", help="a message id `m….…`, or a trace id")
+    trace.set_defaults(run=lambda args: _trace(args.message))
+
+
+@asynccontextmanager
+async def _delivery() -> AsyncIterator[tuple[Channels, DeliveryServiceStub]]:
+    folder = settings_module.load().run_dir()
+    try:
+        inner = json.loads((folder / INNER_FILE).read_text())
+    except OSError as error:
+        raise Unavailable(
+            f"no server has run in {folder.parent}: start it with `make run`, or set STONECHAT_DATA_DIR to its data folder"
+        ) from error
+    registry = ProcessRegistry()
+    await registry.register("delivery", Instance(inner["address"], ""))
+    channels = Channels(registry, inner["token"])
+    try:
+        yield channels, DeliveryServiceStub(channels.to("delivery"))
+    finally:
+        await channels.close()
+
+
+async def _list() -> int:
+    token, count = "", 0
+    async with _delivery() as (channels, stub):
+        while True:
+            page = await channels.call(stub.ListDeadLetters, api.ListDeadLettersRequest(page_token=token), _SECONDS)
+            for parked in page.dead_letters:
+                letter = parked.dead_letter
+                when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(letter.time_us / 1e6))
+                where = f"{letter.conversation_id} #{letter.seq}" if letter.conversation_id else "no conversation"
+                print(f"{parked.dead_letter_id:<10} {when}  {where}  {letter.error}")
+            count += len(page.dead_letters)
+            token = page.next_page_token
+            if not token:
+                break
+    print(f"{count} dead letter{'' if count == 1 else 's'}")
+    return 0
+
+
+async def _show(dead_letter_id: str) -> int:
+    async with _delivery() as (channels, stub):
+        request = api.GetDeadLetterRequest(dead_letter_id=dead_letter_id)
+        letter = (await channels.call(stub.GetDeadLetter, request, _SECONDS)).dead_letter.dead_letter
+    print(f"error         {letter.error}")
+    print(f"parked        {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(letter.time_us / 1e6))} UTC")
+    print(f"conversation  {letter.conversation_id or '-'}   seq {letter.seq or '-'}")
+    print(f"log position  partition {letter.partition}, offset {letter.offset}")
+    try:
+        print(f"record\n{record_pb2.Record.FromString(letter.record)}")
+    except Exception as error:  # whatever it is: it is shown as it lies
+        print(f"record        {len(letter.record)} bytes that are no record ({error}):\n{letter.record.hex(' ')}")
+    return 0
+
+
+async def _replay(dead_letter_id: str) -> int:
+    async with _delivery() as (channels, stub):
+        request = api.ReplayDeadLetterRequest(dead_letter_id=dead_letter_id)
+        done = await channels.call(stub.ReplayDeadLetter, request, _SECONDS)
+    print(f"appended again: partition {done.partition}, offset {done.offset}")
+    return 0
+
+
+def _trace(message: str) -> int:
+    path = settings_module.load().data_dir / TRACES_FILE
+    spans = _read(path.with_suffix(".old.jsonl")) + _read(path)
+    record, _, seq = message.removeprefix("m").partition(".")
+    traces = {
+        span["trace"]
+        for span in spans
+        if span["trace"] == message or (seq and span.get("record") == record)
+    }  # fmt: skip
+    found = sorted((span for span in spans if span["trace"] in traces), key=lambda span: span["start_ns"])
+    if not found:
+        raise NotFound(
+            f"{message} was not traced: a share of messages is (STONECHAT_TRACE_RATIO),"
+            " and every one sent with a sampled `traceparent`"
+        )
+    began = found[0]["start_ns"]
+    print(f"trace {found[0]['trace']}   {found[0].get('conversation', '')}")
+    print(f"{'hop':<8} {'from ms':>9} {'took ms':>9}")
+    for span in found:
+        start, took = (span["start_ns"] - began) / 1e6, (span["end_ns"] - span["start_ns"]) / 1e6
+        print(f"{span['name']:<8} {start:9.3f} {took:9.3f}  {span.get('user', '')}")
+    return 0
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
