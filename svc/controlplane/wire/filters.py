@@ -25,7 +25,7 @@ from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
 from svc.controlplane.routing import KEYS as KEYS_PATH
-from svc.controlplane.wire.names import BUFFER, CORS, JWT, KEYS, TOKEN, TRANSCODER, USER_HEADER
+from svc.controlplane.wire.names import BUFFER, CORS, GRPC_WEB, HEALTH_CHECK, JWT, KEYS, TOKEN, TRANSCODER, USER_HEADER
 from svc.kernel.identity import AUDIENCE, ISSUER
 
 MAX_REQUEST_BYTES = 256 * 1024  # a whole unary request; frames of a stream are bounded by the services
@@ -37,11 +37,12 @@ KEYS_FRESH_FOR = timedelta(seconds=60)
 def edge_filters(front: str) -> list[HttpFilter]:
     """For clients. `front` is the cluster without which the edge is of no use."""
     return [
-        _filter("envoy.filters.http.health_check", _health_check(front)),  # answers itself, needs nothing of the others
+        _filter(HEALTH_CHECK, _health_check(front)),  # answers itself, needs nothing of the others
         _filter(CORS, Cors()),  # before all that may refuse, so that a web page can read the refusal
-        _filter("envoy.filters.http.grpc_web", GrpcWeb()),  # from here on every call is gRPC: from the web …
-        # … and over REST. A shell: what it translates comes by route (see `wire.routes`), so the listener stays as it is.
-        _filter(TRANSCODER, GrpcJsonTranscoder(proto_descriptor_bin=b"")),
+        _filter(GRPC_WEB, GrpcWeb()),  # from here on every call is gRPC: from the web …
+        # … and over REST. A shell: what it translates comes by route (see `wire.routes`), so the listener stays as it is, and
+        # calls that are gRPC already do without it.
+        _transcoder(),
         _filter(JWT, _tokens()),  # after the transcoder: its rules stand with the methods, by their gRPC paths
         _filter(BUFFER, Buffer(max_request_bytes=MAX_REQUEST_BYTES)),  # after the token: strangers fill no buffers
         _filter("envoy.filters.http.grpc_stats", FilterConfig(stats_for_all_methods=True)),  # counts what gets through
@@ -52,13 +53,19 @@ def edge_filters(front: str) -> list[HttpFilter]:
 def key_filters() -> list[HttpFilter]:
     """For Envoy's own question for the public keys."""
     return [
-        _filter(TRANSCODER, GrpcJsonTranscoder(proto_descriptor_bin=b"")),
+        _transcoder(),
         _filter("envoy.filters.http.router", Router()),
     ]
 
 
 def _filter(name: str, config: object) -> HttpFilter:
     return HttpFilter(name=name, typed_config=Any.pack(config))  # type: ignore[arg-type] # all are messages
+
+
+def _transcoder() -> HttpFilter:
+    return HttpFilter(
+        name=TRANSCODER, typed_config=Any.pack(GrpcJsonTranscoder(proto_descriptor_bin=b"")), disabled=True
+    )
 
 
 def _health_check(front: str) -> HealthCheck:

@@ -10,9 +10,11 @@ KEYS_SOCKET = "keys.sock"
 
 TOKEN = "token"  # noqa: S105 - the name of a requirement
 
-# Filters, in routes' settings for them too.
+# Filters that routes have settings for.
 BUFFER = "envoy.filters.http.buffer"
 CORS = "envoy.filters.http.cors"
+GRPC_WEB = "envoy.filters.http.grpc_web"
+HEALTH_CHECK = "envoy.filters.http.health_check"
 JWT = "envoy.filters.http.jwt_authn"
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 

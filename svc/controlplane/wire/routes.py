@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core.v3 import RoutingPriority
 from envoy_data_plane.envoy.config.route.v3 import (
+    FilterConfig,
+    HeaderMatcher,
     RetryPolicy,
     RetryPolicyRetryBackOff,
     RetryPolicyRetryHostPredicate,
@@ -18,7 +20,6 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteMatch,
     VirtualHost,
 )
-from envoy_data_plane.envoy.extensions.filters.http.buffer.v3 import BufferPerRoute
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
 from envoy_data_plane.envoy.extensions.filters.http.grpc_json_transcoder.v3 import (
     GrpcJsonTranscoder,
@@ -33,7 +34,18 @@ from envoy_data_plane.google.protobuf import Any
 from svc.controlplane import model
 from svc.controlplane.model import Method, RoutingTable
 from svc.controlplane.snapshot import CLUSTER, ROUTES, Resource, resource
-from svc.controlplane.wire.names import BUFFER, CORS, EDGE, JWT, KEYS, TOKEN, TRANSCODER, USER_HEADER
+from svc.controlplane.wire.names import (
+    BUFFER,
+    CORS,
+    EDGE,
+    GRPC_WEB,
+    HEALTH_CHECK,
+    JWT,
+    KEYS,
+    TOKEN,
+    TRANSCODER,
+    USER_HEADER,
+)
 
 _UNARY = timedelta(seconds=15)
 _LONG_POLL = timedelta(seconds=75)
@@ -46,11 +58,8 @@ def edge_routes(table: RoutingTable, descriptors: bytes, origins: tuple[str, ...
     host = VirtualHost(
         name=EDGE,
         domains=["*"],
-        routes=[*map(_route, table.routes), _anything_else()],
-        typed_per_filter_config={
-            CORS: Any.pack(_cors(origins)),
-            TRANSCODER: Any.pack(_transcoder(descriptors, table.rest_services)),
-        },
+        routes=[*map(_route, table.routes), _rest(descriptors, table.rest_services)],
+        typed_per_filter_config={CORS: Any.pack(_cors(origins))},
     )
     needs = [(CLUSTER, cluster.name) for cluster in table.clusters]
     return resource(ROUTES, EDGE, bytes(RouteConfiguration(name=EDGE, virtual_hosts=[host])), needs)
@@ -62,8 +71,7 @@ def key_routes(table: RoutingTable, descriptors: bytes) -> Resource:
     host = VirtualHost(
         name=KEYS,
         domains=["*"],
-        routes=[_route(keys), _anything_else()],
-        typed_per_filter_config={TRANSCODER: Any.pack(_transcoder(descriptors, (keys.method.service,)))},
+        routes=[_route(keys), _rest(descriptors, (keys.method.service,))],
     )
     configuration = RouteConfiguration(name=KEYS, virtual_hosts=[host])
     return resource(ROUTES, KEYS, bytes(configuration), [(CLUSTER, keys.cluster)])
@@ -72,10 +80,11 @@ def key_routes(table: RoutingTable, descriptors: bytes) -> Resource:
 def _route(route: model.Route) -> Route:
     per_filter = {JWT: Any.pack(PerRouteConfig(requirement_name=TOKEN) if route.needs_token else _NO_TOKEN)}
     if route.method.streams_requests:
-        per_filter[BUFFER] = Any.pack(BufferPerRoute(disabled=True))
+        # Browsers cannot stream requests. Each filter that is not there saves memory on every idle stream.
+        per_filter |= dict.fromkeys((HEALTH_CHECK, CORS, GRPC_WEB, BUFFER), Any.pack(FilterConfig(disabled=True)))
     return Route(
         name=route.method.path,
-        match=RouteMatch(path=route.method.path),
+        match=RouteMatch(path=route.method.path, headers=[_IS_GRPC]),
         route=_action(route),
         typed_per_filter_config=per_filter,
     )
@@ -119,14 +128,15 @@ def _retries(method: Method) -> RetryPolicy:
     )
 
 
-def _anything_else() -> Route:
-    # A REST path must match some route before the transcoder has turned it into a method, and CORS needs one to answer by.
-    # What is still here afterwards is unknown: no cluster has this name.
+def _rest(descriptors: bytes, services: tuple[str, ...]) -> Route:
+    # A REST call matches this one first. Once the transcoder has turned it into gRPC it is matched anew, and what still comes
+    # here then is unknown: no cluster has this name.
     return Route(
         match=RouteMatch(prefix="/"),
         route=RouteAction(
             cluster="nobody", cluster_not_found_response_code=RouteActionClusterNotFoundResponseCode.NOT_FOUND
         ),
+        typed_per_filter_config={TRANSCODER: Any.pack(_transcoder(descriptors, services))},
     )
 
 
@@ -165,3 +175,5 @@ def _transcoder(descriptors: bytes, services: tuple[str, ...]) -> GrpcJsonTransc
 
 
 _NO_TOKEN = PerRouteConfig(disabled=True)
+# grpc-web too: it differs in what follows.
+_IS_GRPC = HeaderMatcher(name="content-type", string_match=StringMatcher(prefix="application/grpc"))
