@@ -6,7 +6,7 @@ import resource as limits
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -86,15 +86,17 @@ async def edge(
     published = publisher(registry, host, port, origins)
     shown = f"[{host}]" if ":" in host else host
     with socket_folder(settings.run_dir()) as folder:
-        async with control_plane(published, folder), kept_envoy(settings, folder, clock, failed) as envoy:
+        async with control_plane(published, folder, failed), kept_envoy(settings, folder, clock, failed) as envoy:
             yield RunningEdge(f"http://{shown}:{port}", published, envoy)
 
 
 @asynccontextmanager
-async def control_plane(published: Publisher, folder: Path) -> AsyncIterator[None]:
+async def control_plane(
+    published: Publisher, folder: Path, failed: Callable[[BaseException], None]
+) -> AsyncIterator[None]:
     """Tell every Envoy that asks in this folder, for as long as the block lasts."""
     async with (
-        owned(published.run(), "publish the registry to Envoy"),
+        owned(published.run(), "publish the registry to Envoy", failed),
         discovery_server(DiscoveryServicer(published.configuration), folder / DISCOVERY_SOCKET),
     ):
         yield
@@ -105,7 +107,7 @@ async def kept_envoy(
     settings: Settings, folder: Path, clock: Clock, failed: Callable[[BaseException], None]
 ) -> AsyncIterator[RunningEnvoy]:
     """An Envoy that asks the control plane in this folder, started again whenever it ends."""
-    bootstrap = settings.run_dir() / "envoy.yaml"
+    bootstrap = settings.run_dir().resolve() / "envoy.yaml"  # Envoy runs in another folder than we
     _write_bootstrap(bootstrap)
     admin = Admin(folder / ADMIN_SOCKET)
     sockets = (ADMIN_SOCKET, KEYS_SOCKET)
@@ -150,8 +152,9 @@ async def _await_keys(admin: Admin, clock: Clock) -> None:
     """Wait until Envoy can check tokens, as it can as soon as the users service answers; not for ever: until then calls with
     a token are answered UNAVAILABLE, and all others work."""
     until = clock.monotonic() + _KEYS_SECONDS
-    while await admin.stat(f"http.{EDGE}.jwt_authn.jwks_fetch_success") == 0:
-        if clock.monotonic() > until:
-            log.warning("Envoy has no keys to check tokens with: the users service does not answer")
-            return
+    while clock.monotonic() < until:
+        with suppress(OSError):  # it may just have ended: others see to that
+            if await admin.stat(f"http.{EDGE}.jwt_authn.jwks_fetch_success") > 0:
+                return
         await clock.sleep(_LOOK_SECONDS)
+    log.warning("Envoy has no keys to check tokens with: the users service does not answer")

@@ -82,7 +82,7 @@ async def test_traffic_goes_on_without_a_control_plane_and_its_return_changes_on
     with socket_folder(settings.run_dir()) as folder:
         async with AsyncExitStack() as stack:
             first = await stack.enter_async_context(AsyncExitStack())
-            await first.enter_async_context(control_plane(publisher(registry, *address, origins), folder))
+            await first.enter_async_context(control_plane(publisher(registry, *address, origins), folder, _raise))
             a, b = [await stack.enter_async_context(instance(name)) for name in "ab"]
             for service in ("history", "users"):
                 await registry.register(service, Instance(a.address, "a"))
@@ -96,7 +96,7 @@ async def test_traffic_goes_on_without_a_control_plane_and_its_return_changes_on
             await registry.deregister("history", Instance(a.address, "a"))
             await registry.register("history", Instance(b.address, "b"))
             second = publisher(registry, *address, origins)
-            await stack.enter_async_context(control_plane(second, folder))
+            await stack.enter_async_context(control_plane(second, folder, _raise))
             await until(lambda: _answers(http, "b"))
             assert await envoy.admin.stat("listener_manager.listener_modified") == 0
             assert await envoy.admin.stat("cluster_manager.cluster_modified") == 0

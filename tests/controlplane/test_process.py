@@ -150,6 +150,13 @@ async def test_a_data_folder_with_a_long_path_works(tmp_path):
         assert await here.who() == "a"
 
 
+async def test_a_data_folder_may_be_relative(tmp_path, monkeypatch):
+    """As it is by default; Envoy runs in another folder than we."""
+    monkeypatch.chdir(tmp_path)
+    async with instance("a") as a, stand(Path("data"), a) as here:
+        assert await here.who() == "a"
+
+
 async def test_sockets_that_a_killed_process_left_are_no_hindrance(tmp_path):
     run = tmp_path / "run"
     run.mkdir(mode=0o700)

@@ -113,9 +113,12 @@ class EnvoyProcess:
 
     async def serving(self) -> bool:
         """The listener for clients is open."""
-        with contextlib.suppress(OSError):
-            self._steady = self._listener in await self._admin.listeners()
-        return self._steady
+        try:
+            listening = self._listener in await self._admin.listeners()
+        except OSError:
+            return False
+        self._steady = self._steady or listening
+        return listening
 
     async def ended(self) -> str:
         """Wait for the end; says by which signal or with which status."""
