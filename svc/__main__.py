@@ -6,6 +6,7 @@ import sys
 
 import uvloop
 
+from stonechat_client import terminal
 from svc import app, operate
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
@@ -37,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the whole product in this process, Envoy in front")
     serve.set_defaults(run=_serve)
+    chat = commands.add_parser("chat", help="chat from this terminal; `stonechat chat --user alice`")
+    terminal.add_arguments(chat)
+    chat.set_defaults(run=lambda args: asyncio.run(terminal.run(args)))
     operate.add_commands(commands)
     listing = commands.add_parser("settings", help="list every setting: environment variables")
     listing.set_defaults(run=_settings)

@@ -110,10 +110,14 @@ class Settings:
         return self.data_dir / "run"
 
 
+# Read by `stonechat chat`, which may run in the same environment.
+_OF_OTHERS = {"STONECHAT_PASSWORD"}
+
+
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this process. Raises StartError naming the variable, its value and what was expected."""
     values: dict[str, Any] = {}
-    known = {setting.metadata["env"] for setting in fields(Settings)}
+    known = {setting.metadata["env"] for setting in fields(Settings)} | _OF_OTHERS
     for name in environment:
         if name.startswith("STONECHAT_") and name not in known:
             raise StartError(f"{name} is no setting; `stonechat settings` lists them all")
