@@ -66,7 +66,8 @@ def _for_grpc(reply: Reply) -> ResponseMapper:
 
 def _for_rest(reply: Reply) -> ResponseMapper:
     status = to_status(reply.error)
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reply.error.reason, "domain": DOMAIN}
+    kind = "type.googleapis.com/google.rpc.ErrorInfo"
+    info = {"@type": kind, "reason": reply.error.reason, "domain": DOMAIN, "metadata": {}}
     message = f"{status.message}. %LOCAL_REPLY_BODY%" if reply.say_why else status.message
     return ResponseMapper(
         filter=_all(_conditions(reply)),
