@@ -17,7 +17,11 @@ from google.rpc.status_pb2 import Status
 _DETAILS_KEY = "grpc-status-details-bin"
 _FOR_GOOD = frozenset({"DEVICE_REVOKED", "REFRESH_TOKEN_INVALID"})
 # Without details of ours these come from the edge or the network: whether the call had an effect is unknown.
-_NO_ANSWER = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
+_NO_ANSWER = {
+    "UNAVAILABLE": "the server does not answer",
+    "DEADLINE_EXCEEDED": "the server has not answered in time",
+    "CANCELLED": "the call was cut off",
+}
 
 
 class ClientError(Exception):
@@ -62,8 +66,9 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ClientError:
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY:
             return from_status(Status.FromString(cast(bytes, value)))
-    code, message = error.code().name, error.details() or ""
-    return NotReachable(message or code) if code in _NO_ANSWER else CallFailed(code, "", message)
+    code = error.code().name
+    # What the network layer says is for its own developers; it stays readable as the cause.
+    return NotReachable(_NO_ANSWER[code]) if code in _NO_ANSWER else CallFailed(code, "", error.details() or "")
 
 
 def from_status(status: Status) -> CallFailed:

@@ -1,0 +1,1 @@
+"""What `stonechat chat` understands and shows: a plain client for people, to see Stonechat work."""
