@@ -2,7 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import sys
+
+# Before gRPC is imported: Envoy is started by fork and exec, about which gRPC's fork handlers would only complain.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import uvloop
 
@@ -19,7 +23,7 @@ def _serve(args: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         print(f"\nStonechat is ready on {url}   data: {settings.data_dir.resolve()}   Ctrl-C stops it")
-        print("In another terminal:  stonechat chat --user alice\n", flush=True)
+        print(f"In another terminal:  {sys.argv[0]} chat --user alice\n", flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(app.serve(settings, ready))

@@ -49,7 +49,8 @@ from svc.controlplane.wire.names import (
 
 _UNARY = timedelta(seconds=15)
 _LONG_POLL = timedelta(seconds=75)
-_SILENT_STREAM = timedelta(seconds=90)  # both sides send something every 30 s
+_SILENT_STREAM = timedelta(seconds=90)  # the server sends something every 25 s
+_NEVER = timedelta(0)
 _MAX_JSON_RESPONSE = 8 * 1024 * 1024  # a gRPC message has at most 4 MiB; as JSON it may grow
 
 
@@ -100,7 +101,9 @@ def _action(route: model.Route) -> RouteAction:
     )
     if method.streams:
         action.timeout = timedelta(0)
-        action.idle_timeout = _SILENT_STREAM
+        # A native app may be silent for hours: HTTP/2 PINGs find out whether it lives (listeners.py).
+        lives_by_pings = method.streams_requests and route.needs_token
+        action.idle_timeout = _NEVER if lives_by_pings else _SILENT_STREAM
         action.max_stream_duration = RouteActionMaxStreamDuration(max_stream_duration=timedelta(0))
     else:
         action.timeout = _LONG_POLL if method.waits else _UNARY
