@@ -9,12 +9,11 @@ import binascii
 import re
 from collections.abc import Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from stonechat.history.v1 import history_service_pb2 as api
 from stonechat.messaging.v1 import conversation_event_pb2, event_pb2
 from svc.history.model import Conversation, Place, Run, StoredEvent, Window
 from svc.kernel.errors import InvalidField
+from svc.kernel.frames import conversation_event, field, shown_key, timestamp
 from svc.kernel.ids import MAX_SNOWFLAKE, MessageRef, is_conversation_id, message_id, parse_message_id
 from svc.kernel.record import Kind
 
@@ -22,7 +21,6 @@ MESSAGES_LIMIT = 50
 EVENTS_LIMIT = 100
 CONVERSATIONS_LIMIT = 50
 
-_LENGTH_DELIMITED = 2
 _EVENTS_FIELD = api.ListEventsResponse.EVENTS_FIELD_NUMBER
 _PLACE = re.compile(r"([0-9]{1,19}) (\S{1,64})")
 
@@ -38,10 +36,10 @@ def to_window(request: api.ListMessagesRequest) -> Window:
     )
 
 
-def _ref(field: str, text: str) -> MessageRef | None:
+def _ref(name: str, text: str) -> MessageRef | None:
     ref = parse_message_id(text)
     if text and ref is None:
-        raise InvalidField(field, "must be a message id as it was given out")
+        raise InvalidField(name, "must be a message id as it was given out")
     return ref
 
 
@@ -55,11 +53,11 @@ def _from_message(stored: StoredEvent) -> api.Message:
     return api.Message(
         message_id=message_id(stored.record_id, stored.seq),
         content=body.content,
-        timestamp=_timestamp(stored.time_us),
+        timestamp=timestamp(stored.time_us),
         sender_id=stored.sender_id,
         seq=stored.seq,
         type=body.type,
-        client_message_id=_client_message_id(stored),
+        client_message_id=shown_key(stored.client_message_id),
         edited=stored.edited,
         withdrawn=stored.withdrawn,
     )
@@ -68,21 +66,22 @@ def _from_message(stored: StoredEvent) -> api.Message:
 def from_run(run: Run) -> bytes:
     """The encoded `ListEventsResponse` that holds these events."""
     tail = api.ListEventsResponse(last_seq=run.last_seq).SerializeToString()
-    return b"".join([*(_field(_EVENTS_FIELD, from_event(event)) for event in run.events), tail])
+    return b"".join([*(field(_EVENTS_FIELD, from_event(event)) for event in run.events), tail])
 
 
 def from_event(stored: StoredEvent) -> bytes:
     """The encoded `ConversationEvent`: its head, and the stored body under the field that its kind names."""
-    head = conversation_event_pb2.ConversationEvent(
-        conversation_id=stored.conversation_id,
-        seq=stored.seq,
-        timestamp=_timestamp(stored.time_us),
-        sender_id=stored.sender_id,
-        message_id=message_id(stored.record_id, stored.seq),
-        client_message_id=_client_message_id(stored),
-        ordinal=stored.ordinal,
+    return conversation_event(
+        stored.conversation_id,
+        stored.seq,
+        stored.time_us,
+        stored.sender_id,
+        stored.record_id,
+        stored.client_message_id,
+        stored.ordinal,
+        stored.kind,
+        _shown_body(stored),
     )
-    return head.SerializeToString() + _field(stored.kind, _shown_body(stored))
 
 
 def _shown_body(stored: StoredEvent) -> bytes:
@@ -91,11 +90,6 @@ def _shown_body(stored: StoredEvent) -> bytes:
         return conversation_event_pb2.Edit(message_id=edit.message_id).SerializeToString()
     # The contract gives it no fields, whatever was stored to find out what went wrong.
     return b"" if stored.kind == Kind.UNPROCESSABLE else stored.body
-
-
-def _client_message_id(stored: StoredEvent) -> str:
-    # `~…` is a key of the server's own, for a message whose client gave none.
-    return "" if stored.client_message_id.startswith("~") else stored.client_message_id
 
 
 def from_conversations(page: Sequence[Conversation], following: Place | None) -> api.ListConversationsResponse:
@@ -112,7 +106,7 @@ def _from_conversation(conversation: Conversation) -> event_pb2.ConversationHead
         last_seq=conversation.last_seq,
         unread_count=conversation.unread,
         read_seq=conversation.read_seq,
-        timestamp=_timestamp(conversation.time_us) if conversation.last_seq else None,
+        timestamp=timestamp(conversation.time_us) if conversation.last_seq else None,
     )
 
 
@@ -133,20 +127,3 @@ def from_token(token: str) -> Place | None:
     if match is None or int(match[1]) > MAX_SNOWFLAKE or not is_conversation_id(match[2]):
         raise InvalidField("page_token", "must be next_page_token of the page before, or empty")
     return Place(int(match[1]), match[2])
-
-
-def _timestamp(time_us: int) -> Timestamp:
-    return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1000)
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(value)) + value
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

@@ -34,6 +34,11 @@ def timestamp(time_us: int) -> Timestamp:
     return Timestamp(seconds=time_us // 1_000_000, nanos=time_us % 1_000_000 * 1000)
 
 
+def shown_key(client_message_id: str) -> str:
+    """The idempotency key as clients see it: those that the server made (`~…`) are not shown."""
+    return "" if client_message_id.startswith("~") else client_message_id
+
+
 def conversation_event(
     conversation_id: str,
     seq: int,
@@ -45,14 +50,14 @@ def conversation_event(
     kind: int,
     body: bytes,
 ) -> bytes:
-    """An encoded `ConversationEvent`. Keys that the server made (`~…`) are not shown."""
+    """An encoded `ConversationEvent`."""
     head = conversation_event_pb2.ConversationEvent(
         conversation_id=conversation_id,
         seq=seq,
         timestamp=timestamp(time_us),
         sender_id=sender_id,
         message_id=message_id(record_id, seq),
-        client_message_id="" if client_message_id.startswith("~") else client_message_id,
+        client_message_id=shown_key(client_message_id),
         ordinal=ordinal,
     )
     return head.SerializeToString() + field(kind, body)
