@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from svc.kernel.settings import table
 from tools import gen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,19 @@ def test_development_installs_what_runs_in_production():
     assert {
         name: _version(entry) for name, entry in running.items() if _version(developing[name]) != _version(entry)
     } == {}
+
+
+def test_the_readme_has_every_setting_as_it_is():
+    rows = [f"| `{name}` | {f'`{default}`' if default else 'empty'} | {what} |" for name, default, what in table()]
+    told = (ROOT / "README.md").read_text().split("<!-- settings:")[1].split("<!-- end of settings -->")[0]
+    assert [line for line in told.splitlines() if line.startswith("| `")] == rows
+
+
+def test_the_readme_names_the_commands_that_there_are():
+    readme = (ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z]+)`", readme)) <= set(targets)
+    assert {"run", "test", "check"} <= set(re.findall(r"`make ([a-z]+)`", readme))
 
 
 def _locked(lock: str) -> dict[str, str]:

@@ -43,8 +43,10 @@ class CursorSession:
         """Raises when another call took the session over, or it has ended."""
         if self.holder != holder:
             raise ProtocolViolation("cursor: another call uses this session now", field="cursor")
-        if self.session.error is not None:
-            raise self.session.error
+        if self.session.ended.is_set():
+            raise self.session.error or ProtocolViolation(
+                "cursor: this session has ended; its cursor starts another", field="cursor"
+            )
 
     def cursor(self) -> str:
         """Where to go on after what was handed out so far."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from svc.kernel import telemetry
 from svc.kernel.clock import Clock
-from svc.kernel.errors import Draining, ProtocolViolation, StonechatError, TokenExpired
+from svc.kernel.errors import Draining, OutcomeUnknown, ProtocolViolation, StonechatError, TokenExpired
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import Identity
 from svc.kernel.ids import SnowflakeGenerator
@@ -166,8 +166,11 @@ class Node:
         """Raise a read mark; returns when it is stored."""
         future: asyncio.Future[StonechatError | None] = asyncio.get_running_loop().create_future()
         await self.put_mark(mark, lambda error: None if future.done() else future.set_result(error))
-        async with asyncio.timeout(self._settings.send_timeout_ms / 1000):
-            error = await future
+        try:
+            async with asyncio.timeout(self._settings.send_timeout_ms / 1000):
+                error = await future
+        except TimeoutError:
+            raise OutcomeUnknown("no answer in time: repeat, a mark only grows") from None
         if error is not None:
             raise error
 

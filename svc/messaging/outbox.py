@@ -26,8 +26,9 @@ class Outbox:
         self._max_bytes = max_bytes
         self._behind = behind
         self._entries: deque[_Entry] = deque()
-        self._signals: dict[str, tuple[str, bytes]] = {}  # key → (conversation, frame): the newest of each
+        self._signals: dict[tuple[str, str], bytes] = {}  # (conversation, key) → frame: the newest of each
         self._bytes = 0
+        self._signal_bytes = 0
         self._ready = asyncio.Event()
         self._ended = False
         # Traces of the events that were taken last, for who writes them.
@@ -39,7 +40,7 @@ class Outbox:
     @property
     def size(self) -> int:
         """Bytes that wait."""
-        return self._bytes
+        return self._bytes + self._signal_bytes
 
     def event(self, frame: bytes, conversation_id: str, seq: int, traceparent: str = "") -> None:
         """Queue an event of a conversation."""
@@ -55,13 +56,16 @@ class Outbox:
 
     def signal(self, key: str, conversation_id: str, frame: bytes) -> None:
         """Queue an ephemeral event; the newest of a key counts. Dropped while the queue is half full."""
-        if self._bytes > self._max_bytes // 2:
+        older = self._signals.get((conversation_id, key))
+        more = len(frame) + (_ENTRY_BYTES if older is None else -len(older))
+        if self.size + more > self._max_bytes // 2:
             return
-        self._signals[f"{conversation_id} {key}"] = (conversation_id, frame)
+        self._signals[conversation_id, key] = frame
+        self._signal_bytes += more
         self._ready.set()
 
     def take(self) -> bytes:
-        """Everything that waits, up to 64 kB (a larger frame alone), as one frame. Empty when nothing does."""
+        """Everything that waits, up to 64 kB (a larger frame alone), as one frame: signals last. Empty when nothing does."""
         frames: list[bytes] = []
         size = 0
         self.traces.clear()
@@ -72,11 +76,12 @@ class Outbox:
             if entry.traceparent:
                 self.traces.append(entry.traceparent)
         self._bytes -= size + _ENTRY_BYTES * len(frames)
-        if not self._entries:
-            frames += [frame for _, frame in self._signals.values()]
-            self._signals.clear()
-            if not self._ended:
-                self._ready.clear()
+        while not self._entries and self._signals and (not frames or size < WRITE_BYTES):
+            frames.append(self._signals.pop(next(iter(self._signals))))
+            size += len(frames[-1])
+            self._signal_bytes -= len(frames[-1]) + _ENTRY_BYTES
+        if not self and not self._ended:
+            self._ready.clear()
         return b"".join(frames)
 
     async def wait(self) -> None:
@@ -111,4 +116,5 @@ class Outbox:
         kept.extend(_Entry(self._behind(name, head), name, head, "") for name, head in heads.items())
         self._entries = kept
         self._signals.clear()
+        self._signal_bytes = 0
         self._bytes = sum(len(entry.frame) + _ENTRY_BYTES for entry in kept)

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from google.api.httpbody_pb2 import HttpBody
+
 from stonechat.messaging.v1 import messaging_service_pb2 as api
 from svc.kernel.calls import Call
 from svc.kernel.errors import TokenExpired
@@ -13,7 +15,7 @@ from svc.messaging.cursors import CursorSession, CursorSessions
 from svc.messaging.node import Node
 from svc.messaging.session import Session
 from svc.messaging.stream import FrameReader
-from svc.messaging.wire import Change, joined_head, sent_fields, to_draft, to_known, to_mark, to_typing
+from svc.messaging.wire import Change, joined_head, sent_fields, to_draft, to_known, to_mark, to_server_sent, to_typing
 
 MAX_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 25.0
@@ -46,16 +48,16 @@ class MessagingServicer:
             async for frame in self._write(session):
                 yield frame
 
-    async def StreamEvents(self, request: api.StreamEventsRequest, call: Call) -> AsyncIterator[bytes]:
+    async def StreamEvents(self, request: api.StreamEventsRequest, call: Call) -> AsyncIterator[HttpBody]:
         cursor = request.cursor or call.metadata.get("last-event-id", "")
         found = await self._cursors.resume(call.caller, cursor)
         holder = found.hold()
         ends_at = call.caller.expires_at
         # The first response comes at once: it has the cursor.
-        yield self._response(api.StreamEventsResponse, found, found.again() + found.take())
+        yield self._server_sent(found, found.again() + found.take())
         while (left := ends_at - time.time()) > 0:
             frame = await self._next(found, holder, min(left, _HEARTBEAT_SECONDS))
-            yield self._response(api.StreamEventsResponse, found, frame or self._node.encoder.heartbeat())
+            yield self._server_sent(found, frame or self._node.encoder.heartbeat())
         raise TokenExpired("the access token has expired: refresh it and resume by the cursor")
 
     async def Poll(self, request: api.PollRequest, call: Call) -> bytes:
@@ -66,7 +68,8 @@ class MessagingServicer:
         if not frame and wait > 0:
             frame = await self._next(found, holder, wait)
         self._cursors.used(found)
-        return self._response(api.PollResponse, found, frame)
+        reset, found.reset = found.reset, False
+        return joined_head(api.PollResponse, frame, cursor=found.cursor(), reset=reset)
 
     async def _next(self, found: CursorSession, holder: int, wait: float) -> bytes:
         """What comes within so many seconds, or nothing."""
@@ -82,11 +85,9 @@ class MessagingServicer:
             return b""
 
     @staticmethod
-    def _response(
-        kind: type[api.PollResponse] | type[api.StreamEventsResponse], found: CursorSession, frame: bytes
-    ) -> bytes:
+    def _server_sent(found: CursorSession, frame: bytes) -> HttpBody:
         reset, found.reset = found.reset, False
-        return joined_head(kind, frame, cursor=found.cursor(), reset=reset)
+        return to_server_sent(frame, found.cursor(), reset)
 
     async def _write(self, session: Session) -> AsyncIterator[bytes]:
         """The one writer of a stream: everything that waits goes in one write."""

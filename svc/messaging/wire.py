@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 
@@ -114,6 +116,15 @@ def sent_fields(conversation_id: str, answer: Answer) -> dict[str, str | int]:
 def joined_head(message_type: type[ProtoMessage], frame: bytes, **fields: str | bool) -> bytes:
     """An answer that begins with events that are encoded already: frames and other fields concatenate."""
     return frame + message_type(**fields).SerializeToString()
+
+
+def to_server_sent(frame: bytes, cursor: str, reset: bool) -> HttpBody:
+    """Events as one server-sent event: the cursor is its id, so that browsers resume by themselves."""
+    response = api.StreamEventsResponse.FromString(
+        joined_head(api.StreamEventsResponse, frame, cursor=cursor, reset=reset)
+    )
+    data = MessageToJson(response, indent=None, always_print_fields_with_no_presence=True)
+    return HttpBody(content_type="text/event-stream", data=f"id: {cursor}\ndata: {data}\n\n".encode())
 
 
 class ProtoEncoder:

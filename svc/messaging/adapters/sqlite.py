@@ -79,6 +79,8 @@ class SqliteReadMarks:
             moved = []
             for mark in marks:
                 seq = min(mark.seq, _head(connection, mark.conversation_id)[0])
+                if seq == 0:
+                    continue
                 changed = connection.execute(
                     "INSERT INTO read_marks VALUES (?, ?, ?) ON CONFLICT (user_id, conversation_id) DO UPDATE"
                     " SET seq = excluded.seq WHERE excluded.seq > read_marks.seq",

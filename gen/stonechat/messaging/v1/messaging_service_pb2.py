@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from stonechat.messaging.v1 import event_pb2 as stonechat_dot_messaging_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.stonechat/messaging/v1/messaging_service.proto\x12\x16stonechat.messaging.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\"stonechat/messaging/v1/event.proto\"\x8d\x04\n\x0e\x43onnectRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12.\n\x05hello\x18\x02 \x01(\x0b\x32\x1d.stonechat.messaging.v1.HelloH\x00\x12:\n\x04send\x18\x03 \x01(\x0b\x32*.stonechat.messaging.v1.SendMessageRequestH\x00\x12:\n\x04\x65\x64it\x18\x04 \x01(\x0b\x32*.stonechat.messaging.v1.EditMessageRequestH\x00\x12\x42\n\x08withdraw\x18\x05 \x01(\x0b\x32..stonechat.messaging.v1.WithdrawMessageRequestH\x00\x12\x35\n\x05react\x18\x06 \x01(\x0b\x32$.stonechat.messaging.v1.ReactRequestH\x00\x12<\n\tmark_read\x18\x07 \x01(\x0b\x32\'.stonechat.messaging.v1.MarkReadRequestH\x00\x12;\n\x06typing\x18\x08 \x01(\x0b\x32).stonechat.messaging.v1.SendTypingRequestH\x00\x12\x39\n\x0brenew_token\x18\t \x01(\x0b\x32\".stonechat.messaging.v1.RenewTokenH\x00\x42\x0e\n\x05\x66rame\x12\x05\xbaH\x02\x08\x01\"L\n\x05Hello\x12\x43\n\x05known\x18\x01 \x03(\x0b\x32).stonechat.messaging.v1.KnownConversationB\t\xbaH\x06\x92\x01\x03\x10\x80 \"I\n\x11KnownConversation\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\".\n\nRenewToken\x12 \n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80 \"@\n\x0f\x43onnectResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\"W\n\x10SubscribeRequest\x12\x43\n\x05known\x18\x01 \x03(\x0b\x32).stonechat.messaging.v1.KnownConversationB\t\xbaH\x06\x92\x01\x03\x10\x80 \"B\n\x11SubscribeResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\"/\n\x13StreamEventsRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"d\n\x14StreamEventsResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05reset\x18\x03 \x01(\x08\"F\n\x0bPollRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x0cwait_seconds\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18<\"\\\n\x0cPollResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05reset\x18\x03 \x01(\x08\"\x9f\x01\n\x12SendMessageRequest\x12\x15\n\x02to\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x01\x12\x19\n\x04type\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06R\x04text\x12\x39\n\x11\x63lient_message_id\x18\x04 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"_\n\x13SendMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xc9\x01\n\x12\x45\x64itMessageRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x1c\n\x07\x63ontent\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x01\x12\x39\n\x11\x63lient_message_id\x18\x04 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"_\n\x13\x45\x64itMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xaf\x01\n\x16WithdrawMessageRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x39\n\x11\x63lient_message_id\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"c\n\x17WithdrawMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xd0\x01\n\x0cReactRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x18\n\x05\x65moji\x18\x03 \x01(\tB\t\xbaH\x06r\x04 \x01( \x12\x0f\n\x07removed\x18\x04 \x01(\x08\x12\x39\n\x11\x63lient_message_id\x18\x05 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"Y\n\rReactResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"K\n\x0fMarkReadRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x14\n\x03seq\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"\x12\n\x10MarkReadResponse\"7\n\x11SendTypingRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\"\x14\n\x12SendTypingResponse2\x96\n\n\x10MessagingService\x12`\n\x07\x43onnect\x12&.stonechat.messaging.v1.ConnectRequest\x1a\'.stonechat.messaging.v1.ConnectResponse\"\x00(\x01\x30\x01\x12\x64\n\tSubscribe\x12(.stonechat.messaging.v1.SubscribeRequest\x1a).stonechat.messaging.v1.SubscribeResponse\"\x00\x30\x01\x12\x86\x01\n\x0cStreamEvents\x12+.stonechat.messaging.v1.StreamEventsRequest\x1a,.stonechat.messaging.v1.StreamEventsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events/stream0\x01\x12\x65\n\x04Poll\x12#.stonechat.messaging.v1.PollRequest\x1a$.stonechat.messaging.v1.PollResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x84\x01\n\x0bSendMessage\x12*.stonechat.messaging.v1.SendMessageRequest\x1a+.stonechat.messaging.v1.SendMessageResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/messages/send:\x01*\x12\x84\x01\n\x0b\x45\x64itMessage\x12*.stonechat.messaging.v1.EditMessageRequest\x1a+.stonechat.messaging.v1.EditMessageResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/messages/edit:\x01*\x12\x94\x01\n\x0fWithdrawMessage\x12..stonechat.messaging.v1.WithdrawMessageRequest\x1a/.stonechat.messaging.v1.WithdrawMessageResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/messages/withdraw:\x01*\x12s\n\x05React\x12$.stonechat.messaging.v1.ReactRequest\x1a%.stonechat.messaging.v1.ReactResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/messages/react:\x01*\x12\x92\x01\n\x08MarkRead\x12\'.stonechat.messaging.v1.MarkReadRequest\x1a(.stonechat.messaging.v1.MarkReadResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/conversations/{conversation_id}/read:\x01*\x12\x9a\x01\n\nSendTyping\x12).stonechat.messaging.v1.SendTypingRequest\x1a*.stonechat.messaging.v1.SendTypingResponse\"5\x82\xd3\xe4\x93\x02/\"*/v1/conversations/{conversation_id}/typing:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.stonechat/messaging/v1/messaging_service.proto\x12\x16stonechat.messaging.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\"stonechat/messaging/v1/event.proto\"\x8d\x04\n\x0e\x43onnectRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12.\n\x05hello\x18\x02 \x01(\x0b\x32\x1d.stonechat.messaging.v1.HelloH\x00\x12:\n\x04send\x18\x03 \x01(\x0b\x32*.stonechat.messaging.v1.SendMessageRequestH\x00\x12:\n\x04\x65\x64it\x18\x04 \x01(\x0b\x32*.stonechat.messaging.v1.EditMessageRequestH\x00\x12\x42\n\x08withdraw\x18\x05 \x01(\x0b\x32..stonechat.messaging.v1.WithdrawMessageRequestH\x00\x12\x35\n\x05react\x18\x06 \x01(\x0b\x32$.stonechat.messaging.v1.ReactRequestH\x00\x12<\n\tmark_read\x18\x07 \x01(\x0b\x32\'.stonechat.messaging.v1.MarkReadRequestH\x00\x12;\n\x06typing\x18\x08 \x01(\x0b\x32).stonechat.messaging.v1.SendTypingRequestH\x00\x12\x39\n\x0brenew_token\x18\t \x01(\x0b\x32\".stonechat.messaging.v1.RenewTokenH\x00\x42\x0e\n\x05\x66rame\x12\x05\xbaH\x02\x08\x01\"L\n\x05Hello\x12\x43\n\x05known\x18\x01 \x03(\x0b\x32).stonechat.messaging.v1.KnownConversationB\t\xbaH\x06\x92\x01\x03\x10\x80 \"I\n\x11KnownConversation\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\".\n\nRenewToken\x12 \n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05 \x01(\x80 \"@\n\x0f\x43onnectResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\"W\n\x10SubscribeRequest\x12\x43\n\x05known\x18\x01 \x03(\x0b\x32).stonechat.messaging.v1.KnownConversationB\t\xbaH\x06\x92\x01\x03\x10\x80 \"B\n\x11SubscribeResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\"/\n\x13StreamEventsRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\"d\n\x14StreamEventsResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05reset\x18\x03 \x01(\x08\"F\n\x0bPollRequest\x12\x18\n\x06\x63ursor\x18\x01 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1d\n\x0cwait_seconds\x18\x02 \x01(\rB\x07\xbaH\x04*\x02\x18<\"\\\n\x0cPollResponse\x12-\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1d.stonechat.messaging.v1.Event\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05reset\x18\x03 \x01(\x08\"\x9f\x01\n\x12SendMessageRequest\x12\x15\n\x02to\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x1c\n\x07\x63ontent\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x01\x12\x19\n\x04type\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06R\x04text\x12\x39\n\x11\x63lient_message_id\x18\x04 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"_\n\x13SendMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xc9\x01\n\x12\x45\x64itMessageRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x1c\n\x07\x63ontent\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06 \x01(\x80\x80\x01\x12\x39\n\x11\x63lient_message_id\x18\x04 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"_\n\x13\x45\x64itMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xaf\x01\n\x16WithdrawMessageRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x39\n\x11\x63lient_message_id\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"c\n\x17WithdrawMessageResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"\xd0\x01\n\x0cReactRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x36\n\nmessage_id\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d\x32\x1b^m[0-9]{1,19}\\.[0-9]{1,19}$\x12\x18\n\x05\x65moji\x18\x03 \x01(\tB\t\xbaH\x06r\x04 \x01( \x12\x0f\n\x07removed\x18\x04 \x01(\x08\x12\x39\n\x11\x63lient_message_id\x18\x05 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[A-Za-z0-9._:-]{0,64}$\"Y\n\rReactResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\"K\n\x0fMarkReadRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\x12\x14\n\x03seq\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"\x12\n\x10MarkReadResponse\"7\n\x11SendTypingRequest\x12\"\n\x0f\x63onversation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04 \x01(@\"\x14\n\x12SendTypingResponse2\xfd\t\n\x10MessagingService\x12`\n\x07\x43onnect\x12&.stonechat.messaging.v1.ConnectRequest\x1a\'.stonechat.messaging.v1.ConnectResponse\"\x00(\x01\x30\x01\x12\x64\n\tSubscribe\x12(.stonechat.messaging.v1.SubscribeRequest\x1a).stonechat.messaging.v1.SubscribeResponse\"\x00\x30\x01\x12n\n\x0cStreamEvents\x12+.stonechat.messaging.v1.StreamEventsRequest\x1a\x14.google.api.HttpBody\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/events/stream0\x01\x12\x65\n\x04Poll\x12#.stonechat.messaging.v1.PollRequest\x1a$.stonechat.messaging.v1.PollResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/events\x12\x84\x01\n\x0bSendMessage\x12*.stonechat.messaging.v1.SendMessageRequest\x1a+.stonechat.messaging.v1.SendMessageResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/messages/send:\x01*\x12\x84\x01\n\x0b\x45\x64itMessage\x12*.stonechat.messaging.v1.EditMessageRequest\x1a+.stonechat.messaging.v1.EditMessageResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/messages/edit:\x01*\x12\x94\x01\n\x0fWithdrawMessage\x12..stonechat.messaging.v1.WithdrawMessageRequest\x1a/.stonechat.messaging.v1.WithdrawMessageResponse\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/messages/withdraw:\x01*\x12s\n\x05React\x12$.stonechat.messaging.v1.ReactRequest\x1a%.stonechat.messaging.v1.ReactResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/messages/react:\x01*\x12\x92\x01\n\x08MarkRead\x12\'.stonechat.messaging.v1.MarkReadRequest\x1a(.stonechat.messaging.v1.MarkReadResponse\"3\x82\xd3\xe4\x93\x02-\"(/v1/conversations/{conversation_id}/read:\x01*\x12\x9a\x01\n\nSendTyping\x12).stonechat.messaging.v1.SendTypingRequest\x1a*.stonechat.messaging.v1.SendTypingResponse\"5\x82\xd3\xe4\x93\x02/\"*/v1/conversations/{conversation_id}/typing:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -102,52 +103,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGINGSERVICE'].methods_by_name['MarkRead']._serialized_options = b'\202\323\344\223\002-\"(/v1/conversations/{conversation_id}/read:\001*'
   _globals['_MESSAGINGSERVICE'].methods_by_name['SendTyping']._loaded_options = None
   _globals['_MESSAGINGSERVICE'].methods_by_name['SendTyping']._serialized_options = b'\202\323\344\223\002/\"*/v1/conversations/{conversation_id}/typing:\001*'
-  _globals['_CONNECTREQUEST']._serialized_start=170
-  _globals['_CONNECTREQUEST']._serialized_end=695
-  _globals['_HELLO']._serialized_start=697
-  _globals['_HELLO']._serialized_end=773
-  _globals['_KNOWNCONVERSATION']._serialized_start=775
-  _globals['_KNOWNCONVERSATION']._serialized_end=848
-  _globals['_RENEWTOKEN']._serialized_start=850
-  _globals['_RENEWTOKEN']._serialized_end=896
-  _globals['_CONNECTRESPONSE']._serialized_start=898
-  _globals['_CONNECTRESPONSE']._serialized_end=962
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=964
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1051
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=1053
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1119
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=1121
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=1168
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1170
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1270
-  _globals['_POLLREQUEST']._serialized_start=1272
-  _globals['_POLLREQUEST']._serialized_end=1342
-  _globals['_POLLRESPONSE']._serialized_start=1344
-  _globals['_POLLRESPONSE']._serialized_end=1436
-  _globals['_SENDMESSAGEREQUEST']._serialized_start=1439
-  _globals['_SENDMESSAGEREQUEST']._serialized_end=1598
-  _globals['_SENDMESSAGERESPONSE']._serialized_start=1600
-  _globals['_SENDMESSAGERESPONSE']._serialized_end=1695
-  _globals['_EDITMESSAGEREQUEST']._serialized_start=1698
-  _globals['_EDITMESSAGEREQUEST']._serialized_end=1899
-  _globals['_EDITMESSAGERESPONSE']._serialized_start=1901
-  _globals['_EDITMESSAGERESPONSE']._serialized_end=1996
-  _globals['_WITHDRAWMESSAGEREQUEST']._serialized_start=1999
-  _globals['_WITHDRAWMESSAGEREQUEST']._serialized_end=2174
-  _globals['_WITHDRAWMESSAGERESPONSE']._serialized_start=2176
-  _globals['_WITHDRAWMESSAGERESPONSE']._serialized_end=2275
-  _globals['_REACTREQUEST']._serialized_start=2278
-  _globals['_REACTREQUEST']._serialized_end=2486
-  _globals['_REACTRESPONSE']._serialized_start=2488
-  _globals['_REACTRESPONSE']._serialized_end=2577
-  _globals['_MARKREADREQUEST']._serialized_start=2579
-  _globals['_MARKREADREQUEST']._serialized_end=2654
-  _globals['_MARKREADRESPONSE']._serialized_start=2656
-  _globals['_MARKREADRESPONSE']._serialized_end=2674
-  _globals['_SENDTYPINGREQUEST']._serialized_start=2676
-  _globals['_SENDTYPINGREQUEST']._serialized_end=2731
-  _globals['_SENDTYPINGRESPONSE']._serialized_start=2733
-  _globals['_SENDTYPINGRESPONSE']._serialized_end=2753
-  _globals['_MESSAGINGSERVICE']._serialized_start=2756
-  _globals['_MESSAGINGSERVICE']._serialized_end=4058
+  _globals['_CONNECTREQUEST']._serialized_start=197
+  _globals['_CONNECTREQUEST']._serialized_end=722
+  _globals['_HELLO']._serialized_start=724
+  _globals['_HELLO']._serialized_end=800
+  _globals['_KNOWNCONVERSATION']._serialized_start=802
+  _globals['_KNOWNCONVERSATION']._serialized_end=875
+  _globals['_RENEWTOKEN']._serialized_start=877
+  _globals['_RENEWTOKEN']._serialized_end=923
+  _globals['_CONNECTRESPONSE']._serialized_start=925
+  _globals['_CONNECTRESPONSE']._serialized_end=989
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=991
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1078
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1080
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1146
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=1148
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=1195
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=1197
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1297
+  _globals['_POLLREQUEST']._serialized_start=1299
+  _globals['_POLLREQUEST']._serialized_end=1369
+  _globals['_POLLRESPONSE']._serialized_start=1371
+  _globals['_POLLRESPONSE']._serialized_end=1463
+  _globals['_SENDMESSAGEREQUEST']._serialized_start=1466
+  _globals['_SENDMESSAGEREQUEST']._serialized_end=1625
+  _globals['_SENDMESSAGERESPONSE']._serialized_start=1627
+  _globals['_SENDMESSAGERESPONSE']._serialized_end=1722
+  _globals['_EDITMESSAGEREQUEST']._serialized_start=1725
+  _globals['_EDITMESSAGEREQUEST']._serialized_end=1926
+  _globals['_EDITMESSAGERESPONSE']._serialized_start=1928
+  _globals['_EDITMESSAGERESPONSE']._serialized_end=2023
+  _globals['_WITHDRAWMESSAGEREQUEST']._serialized_start=2026
+  _globals['_WITHDRAWMESSAGEREQUEST']._serialized_end=2201
+  _globals['_WITHDRAWMESSAGERESPONSE']._serialized_start=2203
+  _globals['_WITHDRAWMESSAGERESPONSE']._serialized_end=2302
+  _globals['_REACTREQUEST']._serialized_start=2305
+  _globals['_REACTREQUEST']._serialized_end=2513
+  _globals['_REACTRESPONSE']._serialized_start=2515
+  _globals['_REACTRESPONSE']._serialized_end=2604
+  _globals['_MARKREADREQUEST']._serialized_start=2606
+  _globals['_MARKREADREQUEST']._serialized_end=2681
+  _globals['_MARKREADRESPONSE']._serialized_start=2683
+  _globals['_MARKREADRESPONSE']._serialized_end=2701
+  _globals['_SENDTYPINGREQUEST']._serialized_start=2703
+  _globals['_SENDTYPINGREQUEST']._serialized_end=2758
+  _globals['_SENDTYPINGRESPONSE']._serialized_start=2760
+  _globals['_SENDTYPINGRESPONSE']._serialized_end=2780
+  _globals['_MESSAGINGSERVICE']._serialized_start=2783
+  _globals['_MESSAGINGSERVICE']._serialized_end=4060
 # @@protoc_insertion_point(module_scope)

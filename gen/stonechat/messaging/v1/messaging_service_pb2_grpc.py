@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from stonechat.messaging.v1 import messaging_service_pb2 as stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -52,7 +53,7 @@ class MessagingServiceStub:
         self.StreamEvents = channel.unary_stream(
                 '/stonechat.messaging.v1.MessagingService/StreamEvents',
                 request_serializer=stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsRequest.SerializeToString,
-                response_deserializer=stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsResponse.FromString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.Poll = channel.unary_unary(
                 '/stonechat.messaging.v1.MessagingService/Poll',
@@ -117,8 +118,12 @@ class MessagingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamEvents(self, request, context):
-        """StreamEvents is Poll as server-sent events: each `data:` line is one response. It resumes by cursor (or the header
-        `Last-Event-ID`). A Heartbeat comes every 25 seconds.
+        """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
+        cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
+        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
+        format is not JSON.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,7 +198,7 @@ def add_MessagingServiceServicer_to_server(servicer, server):
             'StreamEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamEvents,
                     request_deserializer=stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsRequest.FromString,
-                    response_serializer=stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsResponse.SerializeToString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'Poll': grpc.unary_unary_rpc_method_handler(
                     servicer.Poll,
@@ -316,7 +321,7 @@ class MessagingService:
             target,
             '/stonechat.messaging.v1.MessagingService/StreamEvents',
             stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsRequest.SerializeToString,
-            stonechat_dot_messaging_dot_v1_dot_messaging__service__pb2.StreamEventsResponse.FromString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

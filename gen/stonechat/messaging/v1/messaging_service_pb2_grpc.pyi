@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from stonechat.messaging.v1 import messaging_service_pb2 as _messaging_service_pb2
 import abc as _abc_1
@@ -30,9 +31,13 @@ class MessagingServiceStub:
     """Subscribe is Connect's receiving half, for browsers: sends go through the unary calls. It resumes as Connect does,
     by what is known. A Heartbeat comes every 25 seconds.
     """
-    StreamEvents: _aio.UnaryStreamMultiCallable[_messaging_service_pb2.StreamEventsRequest, _messaging_service_pb2.StreamEventsResponse]
-    """StreamEvents is Poll as server-sent events: each `data:` line is one response. It resumes by cursor (or the header
-    `Last-Event-ID`). A Heartbeat comes every 25 seconds.
+    StreamEvents: _aio.UnaryStreamMultiCallable[_messaging_service_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]
+    """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
+    cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
+    `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
+    format is not JSON.
+    buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     Poll: _aio.UnaryUnaryMultiCallable[_messaging_service_pb2.PollRequest, _messaging_service_pb2.PollResponse]
     """Poll waits for events and returns them. Without a cursor it starts now and returns at once. A repeat with the same
@@ -89,10 +94,14 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     def StreamEvents(
         self,
         request: _messaging_service_pb2.StreamEventsRequest,
-        context: _aio.ServicerContext[_messaging_service_pb2.StreamEventsRequest, _abc.AsyncIterator[_messaging_service_pb2.StreamEventsResponse]],
-    ) -> _abc.AsyncIterator[_messaging_service_pb2.StreamEventsResponse]:
-        """StreamEvents is Poll as server-sent events: each `data:` line is one response. It resumes by cursor (or the header
-        `Last-Event-ID`). A Heartbeat comes every 25 seconds.
+        context: _aio.ServicerContext[_messaging_service_pb2.StreamEventsRequest, _abc.AsyncIterator[_httpbody_pb2.HttpBody]],
+    ) -> _abc.AsyncIterator[_httpbody_pb2.HttpBody]:
+        """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
+        cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
+        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
+        format is not JSON.
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
 
     @_abc_1.abstractmethod

@@ -119,6 +119,7 @@ class UserServiceServicer:
         """GetJwks returns the public keys of the access tokens (RFC 7517), application/json: a JWK set has members whose names
         no message can print, hence the raw body.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

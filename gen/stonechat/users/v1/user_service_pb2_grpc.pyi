@@ -36,6 +36,7 @@ class UserServiceStub:
     """GetJwks returns the public keys of the access tokens (RFC 7517), application/json: a JWK set has members whose names
     no message can print, hence the raw body.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+    buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
     ListDevices: _aio.UnaryUnaryMultiCallable[_user_service_pb2.ListDevicesRequest, _user_service_pb2.ListDevicesResponse]
     """ListDevices returns the caller's devices, newest first, in pages."""
@@ -95,6 +96,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetJwks returns the public keys of the access tokens (RFC 7517), application/json: a JWK set has members whose names
         no message can print, hence the raw body.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
 
     @_abc_1.abstractmethod
