@@ -53,10 +53,12 @@ class Database:
         return await self._submit(self._writes, work)
 
     async def read(self, work: Work[T]) -> T:
-        """Run work on a reader. It sees every write that returned before."""
+        """Run work on a reader. It sees every write that returned before, and one moment: nothing that is written meanwhile."""
         return await self._submit(self._reads, work)
 
     async def _submit(self, to: "queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None]", work: Work[T]) -> T:
+        if not self._threads:
+            raise Unavailable(f"{self.path} is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         to.put((work, future))
         try:
@@ -81,11 +83,11 @@ class Database:
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
         self._writes.put(None)
-        for _ in self._threads[1:]:
+        for _ in range(READERS):
             self._reads.put(None)
-        for thread in self._threads:
+        threads, self._threads = self._threads, []
+        for thread in threads:
             await asyncio.to_thread(thread.join)
-        self._threads.clear()
 
     def _prepare(self, script: str) -> sqlite3.Connection:
         try:
@@ -133,13 +135,14 @@ class Database:
                 try:
                     results.append((future, work(connection), None))
                 except Exception as error:
+                    if not connection.in_transaction:
+                        raise  # SQLite has undone all of it: the disk is full, or cannot be read
                     connection.execute("ROLLBACK TO work")
                     results.append((future, None, self._error(error)))
                 connection.execute("RELEASE work")
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except Exception as error:
+            connection.rollback()
             return [(future, None, self._error(error)) for _, future in batch]
         return results
 
@@ -147,7 +150,12 @@ class Database:
         while (item := self._reads.get()) is not None:
             work, future = item
             try:
-                self._settle([(future, work(connection), None)])
+                connection.execute("BEGIN")
+                try:
+                    result = work(connection)
+                finally:
+                    connection.rollback()
+                self._settle([(future, result, None)])
             except Exception as error:
                 self._settle([(future, None, self._error(error))])
         connection.close()

@@ -37,13 +37,15 @@ CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY CHECK (id = 1), claim 
 class SqliteConsumer:
     """Reads partitions in order; what is appended in this process is handed to it without a read."""
 
-    def __init__(self, log: "SqliteEventLog", topic: str, starts: dict[int, int]) -> None:
+    def __init__(self, log: "SqliteEventLog", topic: str, starts: dict[int, int], ends: dict[int, int]) -> None:
         self._log = log
         self.topic = topic
         self._next = dict(starts)  # per partition: the offset after the newest one buffered or fetched
-        self._behind = set(starts)  # partitions whose next entries must be read from the file
+        # Partitions whose next entries must be read from the file; the one that was read longest ago comes first.
+        self._behind: dict[int, None] = dict.fromkeys(starts)
         self._buffer: deque[LoggedEntry] = deque()
-        self._ends: dict[int, int] = dict(starts)
+        # Per partition: the offset after the newest one that is known to be stored.
+        self._ends = {partition: max(start, ends.get(partition, 0)) for partition, start in starts.items()}
         self._wake = asyncio.Event()
         self._wake.set()
 
@@ -52,13 +54,13 @@ class SqliteConsumer:
         for entry in entries:
             if entry.partition not in self._next:
                 continue
-            self._ends[entry.partition] = entry.offset + 1
+            self._ends[entry.partition] = max(self._ends[entry.partition], entry.offset + 1)
             if (
                 entry.partition in self._behind
                 or entry.offset != self._next[entry.partition]
                 or len(self._buffer) >= _BUFFERED
             ):
-                self._behind.add(entry.partition)
+                self._behind[entry.partition] = None
             else:
                 self._buffer.append(entry)
                 self._next[entry.partition] = entry.offset + 1
@@ -77,18 +79,15 @@ class SqliteConsumer:
             await self._wake.wait()
 
     async def _read_behind(self, max_entries: int) -> list[LoggedEntry]:
-        partition = min(self._behind)
+        partition = next(iter(self._behind))
         found = list(await self._log.read(self.topic, partition, self._next[partition], max_entries))
         if found:
             self._next[partition] = found[-1].offset + 1
             self._ends[partition] = max(self._ends[partition], self._next[partition])
-        # Nothing was appended beyond what was read while it was read: from here on memory has it all.
-        if len(found) < max_entries and self._ends[partition] <= self._next[partition]:
-            self._behind.discard(partition)
-        elif not found:
-            # Entries below were trimmed: go on with the oldest kept one.
-            oldest = await self._log.oldest(self.topic, partition)
-            self._next[partition] = max(self._next[partition] + 1, oldest)
+        del self._behind[partition]
+        if len(found) == max_entries or self._ends[partition] > self._next[partition]:
+            # There is more, perhaps appended while this was read: not even an empty answer says that it is not there.
+            self._behind[partition] = None
         return found
 
     def lag(self) -> int:
@@ -143,7 +142,7 @@ class SqliteEventLog:
         return stored
 
     async def consume(self, topic: str, starts: dict[int, int]) -> SqliteConsumer:
-        consumer = SqliteConsumer(self, topic, starts)
+        consumer = SqliteConsumer(self, topic, starts, await self.end_offsets(topic))
         self._consumers.append(consumer)
         return consumer
 
@@ -162,12 +161,6 @@ class SqliteEventLog:
             return [LoggedEntry(*row) for row in rows]
 
         return await self._database.read(work)
-
-    async def oldest(self, topic: str, partition: int) -> int:
-        """The offset of the oldest kept entry, 0 when there is none."""
-        return await self._number(
-            "SELECT COALESCE(MIN(offset), 0) FROM entries WHERE topic = ? AND partition = ?", topic, partition
-        )
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         return await self._table(
@@ -234,9 +227,6 @@ class SqliteEventLog:
 
     async def _table(self, sql: str, *arguments: str) -> dict[int, int]:
         return await self._database.read(lambda c: dict(c.execute(sql, arguments).fetchall()))
-
-    async def _number(self, sql: str, *arguments: str | int) -> int:
-        return int(await self._database.read(lambda c: c.execute(sql, arguments).fetchone()[0]))
 
 
 @asynccontextmanager
