@@ -31,18 +31,20 @@ _BY_REASON = _leaves(errors.StonechatError)
 
 def translate(error: grpc.aio.AioRpcError) -> errors.StonechatError:
     """The error that the other side raised; Unavailable when it could not even answer."""
-    info, field, must = error_details_pb2.ErrorInfo(), "", ""
+    info, retry, field, must = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), "", ""
     for key, value in error.trailing_metadata() or ():
         if key == DETAILS_KEY:
             for detail in Status.FromString(cast(bytes, value)).details:
                 bad = error_details_pb2.BadRequest()
-                if not detail.Unpack(info) and detail.Unpack(bad) and bad.field_violations:
+                if not (detail.Unpack(info) or detail.Unpack(retry)) and detail.Unpack(bad) and bad.field_violations:
                     field, must = bad.field_violations[0].field, bad.field_violations[0].description
     leaf = _BY_REASON.get(info.reason)
     message = error.details() or error.code().name
     if leaf is None:
         return errors.Unavailable(f"another service cannot answer: {message}")
-    return leaf(field, must) if leaf is errors.InvalidField else leaf(message, field=field)
+    if leaf is errors.InvalidField:
+        return leaf(field, must)
+    return leaf(message, field=field, retry_after=retry.retry_delay.ToNanoseconds() / 1e9 or None)
 
 
 class Channels:

@@ -4,6 +4,7 @@ Claims: iss `stonechat`, aud `stonechat`, sub = user id, device = device id, exp
 service; an unknown key id makes the verifier ask again, at most every few seconds.
 """
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,7 @@ class TokenVerifier:
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
         self._good: OrderedDict[str, Identity] = OrderedDict()
 
     async def verify(self, token: str) -> Identity:
@@ -77,14 +79,13 @@ class TokenVerifier:
             raise Unauthenticated("the access token is not valid: sign in") from None
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
-        if key_id not in self._keys and self._clock.monotonic() - self._fetched_at >= _REFETCH_SECONDS:
-            self._fetched_at = self._clock.monotonic()
-            try:
-                document = json.loads(await self._fetch())
-            except BaseException:
-                self._fetched_at = float("-inf")
-                raise
-            self._keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in document["keys"]}
+        if key_id not in self._keys:
+            # Who comes while the keys are fetched waits for them: they may hold the one that is wanted.
+            async with self._fetching:
+                if key_id not in self._keys and self._clock.monotonic() - self._fetched_at >= _REFETCH_SECONDS:
+                    document = json.loads(await self._fetch())
+                    self._keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in document["keys"]}
+                    self._fetched_at = self._clock.monotonic()
         if key_id not in self._keys:
             raise Unauthenticated("the access token is not valid: sign in")
         return self._keys[key_id]

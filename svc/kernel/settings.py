@@ -96,7 +96,10 @@ class Settings:
 
     def listen_address(self) -> tuple[str, int]:
         """Host and port of the edge."""
-        parts = urlsplit(self.listen)
+        try:
+            parts = urlsplit(self.listen)
+        except ValueError:
+            raise _wrong("STONECHAT_LISTEN", self.listen, "http://host:port") from None
         if parts.scheme != "http" or parts.path not in ("", "/"):
             raise _wrong("STONECHAT_LISTEN", self.listen, "http://host:port")
         return _host_port("STONECHAT_LISTEN", parts.netloc, "http://host:port")
@@ -131,6 +134,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def for_tests(data_dir: Path, **overrides: Any) -> Settings:
     """A profile for tests: any free port, no metrics page, cheap passwords."""
     base = Settings(
+        listen="http://127.0.0.1:0",
         data_dir=data_dir,
         metrics_listen="",
         password_cost="low",  # noqa: S106 - a cost, no password
@@ -157,7 +161,7 @@ def _parse(metadata: Mapping[str, Any], default: Any, text: str) -> Any:
     except ValueError:
         raise _wrong(env, text, expected) from None
     low, high = metadata["low"], metadata["high"]
-    if (low is not None and value < low) or (high is not None and value > high):
+    if not ((low is None or value >= low) and (high is None or value <= high)):  # so that NaN is out of range, too
         raise _wrong(
             env, text, f"{expected} from {low} to {high}" if high is not None else f"{expected} of at least {low}"
         )

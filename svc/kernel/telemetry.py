@@ -7,6 +7,7 @@ context and costs nothing. Logs are JSON lines with trace ids, or text on a term
 
 import json
 import logging
+import re
 import secrets
 import sys
 import time
@@ -59,7 +60,7 @@ class Tracer:
     def begin(self, caller: str) -> str:
         """The trace of a new message: the caller's when it is sampled, a new one by the ratio, or empty."""
         if caller:
-            return caller if caller.endswith("-01") and _context(caller) is not None else ""
+            return caller if _context(caller) is not None else ""
         if self._threshold == 0 or secrets.randbits(32) >= self._threshold:
             return ""
         return f"00-{secrets.token_hex(16)}-{'0' * 16}-01"
@@ -82,12 +83,12 @@ class Tracer:
 
 
 def _context(traceparent: str) -> Context | None:
-    parts = traceparent.split("-")
-    if len(parts) != 4 or len(parts[1]) != 32 or len(parts[2]) != 16:
+    """What a sampled traceparent says; None for any other text."""
+    parts = _TRACEPARENT.fullmatch(traceparent)
+    if parts is None or not int(parts[3], 16) & TraceFlags.SAMPLED:
         return None
-    try:
-        trace_id, span_id = int(parts[1], 16), int(parts[2], 16)
-    except ValueError:
+    trace_id, span_id = int(parts[1], 16), int(parts[2], 16)
+    if trace_id == 0:
         return None
     # A trace that begins here has no parent span yet: the root's parent id is not written (see _line).
     parent = SpanContext(trace_id, span_id or _ROOT, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
@@ -95,6 +96,7 @@ def _context(traceparent: str) -> Context | None:
 
 
 _ROOT = 1
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class FileExporter(SpanExporter):
