@@ -69,7 +69,7 @@ class Acceptance:
             raise NotFound("conversation_id: no such conversation of yours", field="conversation_id")
 
     async def _is_member(self, user_id: str, conversation_id: str) -> bool:
-        if any(session.is_in(conversation_id) for session in self.sessions.get(user_id, ())):
+        if any(session.sees(conversation_id) for session in self.sessions.get(user_id, ())):
             return not conversation_id.startswith("inbox.")
         members = direct_members(conversation_id)
         if (members is None or user_id not in members) and not is_group_id(conversation_id):

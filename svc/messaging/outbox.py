@@ -58,7 +58,7 @@ class Outbox:
         """Queue an ephemeral event; the newest of a key counts. Dropped while the queue is half full."""
         older = self._signals.get((conversation_id, key))
         more = len(frame) + (_ENTRY_BYTES if older is None else -len(older))
-        if self.size + more > self._max_bytes // 2:
+        if older is None and self.size + more > self._max_bytes // 2:
             return
         self._signals[conversation_id, key] = frame
         self._signal_bytes += more
@@ -76,10 +76,14 @@ class Outbox:
             if entry.traceparent:
                 self.traces.append(entry.traceparent)
         self._bytes -= size + _ENTRY_BYTES * len(frames)
-        while not self._entries and self._signals and (not frames or size < WRITE_BYTES):
-            frames.append(self._signals.pop(next(iter(self._signals))))
-            size += len(frames[-1])
-            self._signal_bytes -= len(frames[-1]) + _ENTRY_BYTES
+        while not self._entries and self._signals:
+            key, frame = next(iter(self._signals.items()))
+            if frames and size + len(frame) > WRITE_BYTES:
+                break
+            del self._signals[key]
+            frames.append(frame)
+            size += len(frame)
+            self._signal_bytes -= len(frame) + _ENTRY_BYTES
         if not self and not self._ended:
             self._ready.clear()
         return b"".join(frames)

@@ -55,6 +55,10 @@ class Session:
         """Whether the session gets the events of a conversation: the user is part of it as far as is known here."""
         return conversation_id in self.heads
 
+    def sees(self, conversation_id: str) -> bool:
+        """Whether it gets them right now: only then is what it knows of the membership sure to be the newest (S12)."""
+        return self.is_in(conversation_id) and self._subscriptions.last(conversation_id) is not None
+
     def conversations(self) -> Iterable[str]:
         """Everything it joined, the inbox included."""
         return [*self.heads, *self._joining]
