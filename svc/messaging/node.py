@@ -15,7 +15,7 @@ from svc.kernel.identity import Identity
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Record
-from svc.kernel.relay import Answer, Relay, Signal
+from svc.kernel.relay import Answer, Outcome, Relay, Signal
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
 from svc.messaging.acceptance import Acceptance
@@ -27,6 +27,7 @@ from svc.messaging.model import Draft, ReadMark
 from svc.messaging.ports import Conversations, Directory, Encoder, ReadMarks
 from svc.messaging.requests import Answered, Request, Requests
 from svc.messaging.session import Session
+from svc.messaging.skew import SkewWatch
 from svc.messaging.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Node:
         self._requests = Requests()
         self._sessions: set[Session] = set()
         self._draining = False
+        self._skew = SkewWatch()
         self._link = Link(boot_id, relay, self._subscriptions, self._requests, clock)
         self._appender = Appender(event_log, shards, self._requests, tracer)
         self._marks = MarkBoard(marks, encoder, self._link.signal, clock)
@@ -139,9 +141,11 @@ class Node:
 
     def submit(self, record: Record, deadline: float, answered: Answered) -> None:
         """Send a record on its way; `answered` is told once: when it is stored, or why there is no answer."""
-        started = self._clock.monotonic()
+        started, accepted_us = self._clock.monotonic(), self._clock.now_us()
 
         def told(answer: Answer | StonechatError) -> None:
+            if isinstance(answer, Answer) and answer.outcome is Outcome.STORED:
+                self._skew.observe(accepted_us, answer.time_us, self._clock.now_us())
             telemetry.SEND_SECONDS.observe(self._clock.monotonic() - started)
             telemetry.SENDS.labels(answer.outcome.name if isinstance(answer, Answer) else answer.reason).inc()
             answered(answer)
