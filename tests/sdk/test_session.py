@@ -1,6 +1,7 @@
 """A session hands over everything once and in order, and gets every send an answer, whatever happens to its streams."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -307,17 +308,16 @@ async def test_a_session_that_is_refused_for_good_ends(client, server):
 
 async def test_a_server_that_restarts_is_found_again():
     server = Server()
-    async with serving(server) as port:
-        client = Client(f"http://127.0.0.1:{port}")
-        await client.sign_in("alice", "password")
-        session = await client.connect().__aenter__()
-        await connected(session)
-    send = asyncio.create_task(session.send(DIRECT, "hello", new_id()))
-    await until(session, lambda item: isinstance(item, Reconnecting))
-    async with serving(server, port), asyncio.timeout(20):
-        assert (await send).seq == 1
-        await session.__aexit__(None, None, None)
-        await client.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        async with serving(server) as port:
+            client = await stack.enter_async_context(Client(f"http://127.0.0.1:{port}"))
+            await client.sign_in("alice", "password")
+            session = await stack.enter_async_context(client.connect())
+            await connected(session)
+        send = asyncio.create_task(session.send(DIRECT, "hello", new_id()))
+        await until(session, lambda item: isinstance(item, Reconnecting))
+        async with serving(server, port), asyncio.timeout(20):
+            assert (await send).seq == 1
 
 
 async def test_a_closed_session_has_no_more_items_and_takes_no_more_sends(client):

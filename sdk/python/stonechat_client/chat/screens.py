@@ -34,14 +34,15 @@ class Screen(Protocol):
 class PipeScreen:
     """Lines in and lines out, errors on stderr. What is only true for now is not shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, stdin: int = 0) -> None:
+        self._stdin = stdin
         self._lines: asyncio.Queue[str | None] = asyncio.Queue(100)
         self._reader: threading.Thread | None = None
 
     async def read(self, prompt: str, secret: bool = False) -> str | None:
         if self._reader is None:
             # A thread, because a file or a device may stand where a pipe is expected. It ends with the process.
-            arguments = (asyncio.get_running_loop(), self._lines)
+            arguments = (self._stdin, asyncio.get_running_loop(), self._lines)
             self._reader = threading.Thread(target=_read_lines, args=arguments, daemon=True, name="stdin")
             self._reader.start()
         return await self._lines.get()
@@ -58,11 +59,11 @@ class PipeScreen:
         pass
 
 
-def _read_lines(loop: asyncio.AbstractEventLoop, to: "asyncio.Queue[str | None]") -> None:
+def _read_lines(stdin: int, loop: asyncio.AbstractEventLoop, to: "asyncio.Queue[str | None]") -> None:
     decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
     try:
         # Not sys.stdin: a thread that waits in it stops the interpreter from leaving.
-        while block := os.read(0, 65_536):
+        while block := os.read(stdin, 65_536):
             *whole, rest = (rest + decoder.decode(block)).split("\n")
             for line in whole:
                 asyncio.run_coroutine_threadsafe(to.put(line), loop).result()
