@@ -23,10 +23,7 @@ _LEAVE_SECONDS = 10.0
 
 
 class Chat:
-    """Three things go on at the same time: what is typed, what happens, and telling what was read.
-
-    The lock is held by whoever shows lines or changes what is open, so that lines come in order.
-    """
+    """Three things go on at the same time: what is typed, what happens, and telling what was read."""
 
     def __init__(self, client: Client, session: Session, screen: Screen, username: str) -> None:
         self._client = client
@@ -36,7 +33,6 @@ class Chat:
         self._names = Names(client)
         self._outgoing = Outgoing(self._tell_status, self._not_done)
         self._commands = Commands(client, session, self._names, self._outgoing, screen.show)
-        self._lock = asyncio.Lock()
         self._state = "connecting …"
         self._connected = asyncio.Event()
         self._typing: dict[str, tuple[str, float]] = {}
@@ -84,21 +80,20 @@ class Chat:
         if isinstance(said, Command):
             # `/edit` right behind a message means that one, which gets its number with its acknowledgement.
             await self._outgoing.settle(_SETTLE_SECONDS)
-        async with self._lock:
-            try:
-                if isinstance(said, Command):
-                    await self._commands.obey(said)
-                    self._mark_read()
-                else:
-                    self._commands.say(said)
-            except SignedOut:
-                raise
-            except Usage as error:
-                # What was not understood was a message, for a script that counts on it.
-                self._outgoing.lost += 0 if isinstance(said, Command) else 1
-                self._screen.show(Line(str(error), Style.ERROR))
-            except ClientError as error:
-                self._screen.show(Line(f"that did not work: {error}", Style.ERROR))
+        try:
+            if isinstance(said, Command):
+                await self._commands.obey(said)
+                self._mark_read()
+            else:
+                self._commands.say(said)
+        except SignedOut:
+            raise
+        except Usage as error:
+            # What was not understood was a message, for a script that counts on it.
+            self._outgoing.lost += 0 if isinstance(said, Command) else 1
+            self._screen.show(Line(str(error), Style.ERROR))
+        except ClientError as error:
+            self._screen.show(Line(f"that did not work: {error}", Style.ERROR))
         self._tell_status()
 
     def _not_done(self, what: str, error: ClientError) -> None:
@@ -108,7 +103,7 @@ class Chat:
         async for item in self._session:
             if isinstance(item, Event) and item.conversation_event.HasField("joined"):
                 self._commands.joined(item.conversation_event.joined.conversation_id)
-            async with self._lock:
+            async with self._commands.showing:
                 await self._take(item)
 
     async def _take(self, item: Item) -> None:
@@ -120,9 +115,9 @@ class Chat:
                 self._connected.set()
             case Reconnecting(after_seconds, why):
                 # Without a delay it is a move from one server to another: nothing to tell anybody.
-                if after_seconds and self._state == "connected":
-                    self._screen.show(Line(f"connection lost ({why}), trying again"))
                 if after_seconds:
+                    if not self._state.startswith("no connection"):
+                        self._screen.show(Line(f"no connection ({why}), trying again"))
                     self._state = f"no connection, trying again in {after_seconds:.0f} s"
             case _:
                 match item.WhichOneof("payload"):

@@ -40,6 +40,8 @@ class Commands:
         self._joined: set[str] = set()
         self._news = asyncio.Event()
         self.room: Room | None = None
+        self.showing = asyncio.Lock()
+        """Held by whoever shows lines that belong together, or changes what is open."""
 
     async def obey(self, command: Command) -> None:
         """Do what a command says."""
@@ -94,13 +96,14 @@ class Commands:
 
     async def list_all(self) -> None:
         """Show all conversations."""
-        found = False
-        async for head in self._client.list_conversations():
-            found = True
-            title = await self._names.conversation(head.conversation_id)
-            self._show(lines.unread(title, head.unread_count, when(head.timestamp)))
-        if not found:
-            self._show(Line("no conversations yet: /to NAME begins one"))
+        async with self.showing:
+            found = False
+            async for head in self._client.list_conversations():
+                found = True
+                title = await self._names.conversation(head.conversation_id)
+                self._show(lines.unread(title, head.unread_count, when(head.timestamp)))
+            if not found:
+                self._show(Line("no conversations yet: /to NAME begins one"))
 
     async def _group_called(self, name: str) -> Room | None:
         if name.startswith("g") and name[1:].isdecimal():
@@ -113,18 +116,19 @@ class Commands:
         return None
 
     async def _enter(self, room: Room) -> None:
-        try:
-            page = await self._client.list_messages(room.conversation_id, limit=PAGE)
-        except CallFailed as error:
-            if error.code != "NOT_FOUND":
-                raise
-            page = []  # two who have not talked yet
-        self.room = room
-        self._show(Line(f"── {room.title} " + "─" * max(3, 40 - len(room.title))))
-        await self._show_page(page)
-        room.newest_seq = page[0].seq if page else 0
-        if len(page) == PAGE:
-            self._show(Line("/history shows what was said before"))
+        async with self.showing:
+            try:
+                page = await self._client.list_messages(room.conversation_id, limit=PAGE)
+            except CallFailed as error:
+                if error.code != "NOT_FOUND":
+                    raise
+                page = []  # two who have not talked yet
+            self.room = room
+            self._show(Line(f"── {room.title} " + "─" * max(3, 40 - len(room.title))))
+            await self._show_page(page)
+            room.newest_seq = page[0].seq if page else 0
+            if len(page) == PAGE:
+                self._show(Line("/history shows what was said before"))
 
     async def _show_page(self, page: Sequence[Message]) -> None:
         for message in reversed(page):
@@ -137,13 +141,14 @@ class Commands:
         room, count = self._open(), int(rest) if rest.isdecimal() else PAGE
         if not room.oldest:
             raise Usage("there is nothing before this")
-        page = await self._client.list_messages(
-            room.conversation_id, before=room.oldest, limit=max(1, min(count, _MOST))
-        )
-        self._show(Line("── before that " + "─" * 28 if page else "there is nothing before this"))
-        await self._show_page(page)
-        if page:
-            self._show(Line("─" * 43))
+        async with self.showing:
+            page = await self._client.list_messages(
+                room.conversation_id, before=room.oldest, limit=max(1, min(count, _MOST))
+            )
+            self._show(Line("── before that " + "─" * 28 if page else "there is nothing before this"))
+            await self._show_page(page)
+            if page:
+                self._show(Line("─" * 43))
 
     async def _create_group(self, rest: str) -> None:
         try:

@@ -2,13 +2,14 @@
 
 from stonechat_client.chat.lines import clean
 from stonechat_client.client import Client
-from stonechat_client.errors import CallFailed
+from stonechat_client.errors import ClientError
 
 SYSTEM = "system"
 
 
 class Names:
-    """Names of users and titles of conversations, harmless to print. An id that has no name stands for itself."""
+    """Names of users and titles of conversations, harmless to print. An id whose name cannot be had stands
+    for itself."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -24,7 +25,7 @@ class Names:
         if user_id not in self._users:
             try:
                 self._users[user_id] = clean((await self._client.get_user(user_id)).username)
-            except CallFailed:
+            except ClientError:
                 return user_id
         return self._users[user_id]
 
@@ -40,7 +41,7 @@ class Names:
         if conversation_id not in self._groups:
             try:
                 self.call_group(conversation_id, (await self._client.get_group(conversation_id)).name)
-            except CallFailed:
+            except ClientError:
                 return conversation_id
         return self._groups[conversation_id]
 
