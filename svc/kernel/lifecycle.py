@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from svc.kernel.errors import StartError
 log = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS = 5.0
+_LOOKS = 5
 
 
 @asynccontextmanager
@@ -58,27 +58,30 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 
 
 @contextmanager
-def watchdog(seconds: float = WATCHDOG_SECONDS, end: Callable[[], None] | None = None) -> Iterator[None]:
+def watchdog(seconds: float = WATCHDOG_SECONDS) -> Iterator[None]:
     """End the process when the event loop has not turned for so long (protocol O2): others take over what it owned, and
-    a process that is stuck must not go on owning it. Threads that are paused with the loop do not count that time."""
-    loop = asyncio.get_running_loop()
-    turned = time.monotonic()
-    done = threading.Event()
+    a process that is stuck must not go on owning it.
 
-    def turn() -> None:
-        nonlocal turned
-        turned = time.monotonic()
+    The thread counts its own looks, not the clock: when the whole process was paused it did not look either.
+    """
+    loop = asyncio.get_running_loop()
+    turned, done = threading.Event(), threading.Event()
+    turned.set()
 
     def watch() -> None:
-        while not done.wait(seconds / 5):
-            seen_at = time.monotonic()
-            if seen_at - turned > seconds:
-                # After a pause of the whole process the loop gets a chance to turn before it is judged.
-                if not done.wait(seconds / 5) and turned < seen_at:
-                    (end or _die)()
-                    return
-            else:
-                loop.call_soon_threadsafe(turn)
+        missed = 0
+        while not done.wait(seconds / _LOOKS):
+            if turned.is_set():
+                missed = 0
+                turned.clear()
+                loop.call_soon_threadsafe(turned.set)
+                continue
+            missed += 1
+            if missed == _LOOKS:
+                sys.stderr.write(
+                    f"the event loop has not turned for {seconds:g} s: leaving, so that others take over\n"
+                )
+                os._exit(70)
 
     thread = threading.Thread(target=watch, name="watchdog", daemon=True)
     thread.start()
@@ -87,11 +90,6 @@ def watchdog(seconds: float = WATCHDOG_SECONDS, end: Callable[[], None] | None =
     finally:
         done.set()
         thread.join()
-
-
-def _die() -> None:
-    sys.stderr.write("the event loop has not turned for 5 s: leaving, so that others take over\n")
-    os._exit(70)
 
 
 @contextmanager
