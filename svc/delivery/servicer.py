@@ -1,6 +1,6 @@
 """How delivery is called by other services and by operators. Inner: the edge never routes here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.delivery.dead_letters import DeadLetters
@@ -8,9 +8,11 @@ from svc.delivery.streams import OwnerStream, OwnerStreams
 from svc.delivery.wire import from_parked, from_unanswered, parked_record, to_item, to_signal
 from svc.kernel.calls import Call
 from svc.kernel.lifecycle import owned
+from svc.kernel.relay import Item
 from svc.kernel.validation import parse
 
 _PAGE = 100
+_RESPONSE_BYTES = 1 << 20
 
 
 class DeliveryServicer:
@@ -23,6 +25,7 @@ class DeliveryServicer:
     async def Relay(self, frames: AsyncIterator[bytes], call: Call) -> AsyncIterator[api.RelayResponse]:
         first = parse(api.RelayRequest, await anext(frames))
         stream = await self._streams.open(first.node)
+        await call.context.send_initial_metadata(())  # the node knows by this that it was taken in
         _apply(stream, first)
 
         async def read() -> None:
@@ -33,8 +36,8 @@ class DeliveryServicer:
         try:
             async with owned(read(), "relay reader"):
                 while True:
-                    items = await stream.receive()
-                    yield api.RelayResponse(items=[to_item(item) for item in items])
+                    for response in _responses(await stream.receive()):
+                        yield response
         finally:
             await stream.close()
 
@@ -53,6 +56,18 @@ class DeliveryServicer:
         parked = await self._dead_letters.get(request.dead_letter_id)
         partition, offset = await self._dead_letters.replay(parked_record(parked))
         return api.ReplayDeadLetterResponse(partition=partition, offset=offset)
+
+
+def _responses(items: Iterable[Item]) -> Iterator[api.RelayResponse]:
+    """The items in portions that any client of gRPC takes."""
+    response, size = api.RelayResponse(), 0
+    for item in map(to_item, items):
+        if size + item.ByteSize() > _RESPONSE_BYTES and response.items:
+            yield response
+            response, size = api.RelayResponse(), 0
+        response.items.append(item)
+        size += item.ByteSize()
+    yield response
 
 
 def _apply(stream: OwnerStream, request: api.RelayRequest) -> None:

@@ -7,20 +7,22 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 
+from stonechat.delivery.v1 import delivery_service_pb2 as delivery
 from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from stonechat.messaging.v1 import event_pb2 as events
 from stonechat.messaging.v1 import messaging_service_pb2 as api
+from svc.kernel import relay
 from svc.kernel.errors import InvalidField, MalformedRequest, StonechatError
 from svc.kernel.frames import frame_of, timestamp
 from svc.kernel.ids import inbox_user, is_conversation_id, message_id
 from svc.kernel.record import Kind
-from svc.kernel.relay import Answer
 from svc.kernel.status import to_status
 from svc.kernel.validation import check
 from svc.messaging.model import Draft, Frame, Head, Hello, ReadMark, Renewal, Typing
 
 Change = api.SendMessageRequest | api.EditMessageRequest | api.WithdrawMessageRequest | api.ReactRequest
 SENT = "sent"
+_OUTCOMES = frozenset(map(int, relay.Outcome))
 
 
 def to_draft(request: Change) -> Draft:
@@ -103,7 +105,7 @@ def _body(user_id: str, request: api.ConnectRequest) -> Hello | Draft | ReadMark
             return to_draft(change)
 
 
-def sent_fields(conversation_id: str, answer: Answer) -> dict[str, str | int]:
+def sent_fields(conversation_id: str, answer: relay.Answer) -> dict[str, str | int]:
     """The fields that every answer to a send has."""
     return {
         "message_id": message_id(answer.record_id, answer.seq),
@@ -137,7 +139,7 @@ class ProtoEncoder:
         page = events.HelloPage(conversations=[from_head(head) for head in heads], gone=gone, complete=complete)
         return frame_of(events.Event(hello_page=page))
 
-    def answer(self, request_id: int, conversation_id: str, answer: Answer | StonechatError | None) -> bytes:
+    def answer(self, request_id: int, conversation_id: str, answer: relay.Answer | StonechatError | None) -> bytes:
         result = events.Result(request_id=request_id)
         if answer is None:
             result.done.SetInParent()
@@ -171,3 +173,50 @@ def from_head(head: Head) -> events.ConversationHead:
         read_seq=head.read_seq,
         timestamp=timestamp(head.time_us) if head.time_us else None,
     )
+
+
+def to_item(item: delivery.RelayItem) -> relay.Item:
+    """What the owner says. What this program does not know yet is a sign of life all the same."""
+    name = item.conversation_id
+    match item.WhichOneof("item"):
+        case "ack":
+            return relay.Ack(name, item.ack.head, item.ack.claim)
+        case "event":
+            event = item.event
+            return relay.Event(
+                name,
+                event.seq,
+                event.claim,
+                event.frame,
+                event.kind,
+                tuple(event.subjects),
+                event.version,
+                event.traceparent,
+            )
+        case "moved":
+            return relay.Moved(name, item.moved)
+        case "answer" if int(item.answer.outcome) in _OUTCOMES:
+            told = item.answer
+            return relay.Answer(told.request_id, relay.Outcome(told.outcome), told.seq, told.record_id, told.time_us)
+        case "not_owner":
+            return relay.NotOwner(name)
+        case "signal":
+            return relay.Signal(name, item.key, item.signal)
+        case _:
+            return relay.Tick()
+
+
+def from_unanswered(request: relay.Unanswered) -> delivery.UnansweredRequest:
+    """A request whose answer may have been lost."""
+    return delivery.UnansweredRequest(
+        request_id=request.request_id,
+        conversation_id=request.conversation_id,
+        sender_id=request.sender_id,
+        client_message_id=request.client_message_id,
+        record_id=request.record_id,
+    )
+
+
+def from_signal(signal: relay.Signal) -> delivery.Signal:
+    """An ephemeral event on its way to the owner."""
+    return delivery.Signal(conversation_id=signal.conversation_id, key=signal.key, frame=signal.frame)

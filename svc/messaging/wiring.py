@@ -18,6 +18,7 @@ from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
 from svc.kernel.telemetry import Tracer
+from svc.messaging.adapters.relay import GrpcRelay
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.adapters.users import UsersDirectory
 from svc.messaging.cursors import CursorSessions
@@ -42,7 +43,7 @@ async def open_messaging(
     clock: Clock,
     log: EventLog,
     shards: ShardMap,
-    relay: Relay,
+    relay: Relay | None,
     messages: Database,
     channels: Channels,
     verifier: TokenVerifier,
@@ -50,14 +51,15 @@ async def open_messaging(
     rate: Rate,
     tracer: Tracer,
 ) -> AsyncIterator[Messaging]:
-    """Messaging, for as long as the block lasts. `boot_id` names this run of the process."""
+    """Messaging, for as long as the block lasts. `boot_id` names this run of the process; without a `relay` in it, owners in
+    other processes are reached over gRPC."""
     node = Node(
         boot_id,
         settings,
         clock,
         log,
         shards,
-        relay,
+        relay or GrpcRelay(channels),
         SqliteConversations(messages),
         SqliteReadMarks(messages),
         UsersDirectory(channels),
