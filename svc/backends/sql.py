@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, MetaData, String, event, text
+from sqlalchemy import BigInteger, Integer, LargeBinary, MetaData, String, create_engine, event, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -139,7 +139,7 @@ async def open_sql(path: Path, metadata: MetaData, version: int) -> AsyncIterato
 
     Raises StartError when the file is damaged, of another schema version, or cannot be used.
     """
-    await asyncio.to_thread(prepare, path, metadata, version)
+    await asyncio.to_thread(prepare, path, version, lambda new: _create(new, metadata))
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         # isolation_level None: transactions begin where _begin says, not where the driver guesses.
@@ -160,6 +160,16 @@ async def open_sql(path: Path, metadata: MetaData, version: int) -> AsyncIterato
         yield sql
     finally:
         await engine.dispose()
+
+
+def _create(path: Path, metadata: MetaData) -> None:
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    try:
+        metadata.create_all(engine)
+    except DBAPIError as error:
+        raise (error.orig or error) from error
+    finally:
+        engine.dispose()
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -1,12 +1,10 @@
-"""The file of an embedded table store: made whole or not at all, and checked before anything writes to it."""
+"""A file of SQLite: made whole or not at all, and checked before anything writes to it."""
 
 import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 
 from svc.kernel.errors import StartError
 
@@ -18,10 +16,11 @@ def primary_code(error: BaseException) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def prepare(path: Path, metadata: MetaData, version: int) -> None:
+def prepare(path: Path, version: int, create: Callable[[Path], None]) -> None:
     """See to it that `path` is a sound database of this schema version, readable by its owner only. Blocks.
 
-    Raises StartError when it is damaged, of another version, or cannot be used; then nothing was changed.
+    A missing one is made: `create` puts the tables into an empty file. Raises StartError when it is damaged, of another
+    version, or cannot be used; then nothing was changed.
     """
     if path.exists() and not path.is_file():
         raise StartError(f"{path} cannot be used: it is not a file; move it away")
@@ -30,30 +29,26 @@ def prepare(path: Path, metadata: MetaData, version: int) -> None:
             path.chmod(0o600)  # first: SQLite gives the files beside it the same mode
             _check(path, version)
         else:
-            _create(path, metadata, version)
+            _create(path, version, create)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error
-    except DBAPIError as error:
-        raise _unusable(path, error.orig or error) from error
     except OSError as error:
         raise _unusable(path, error) from error
 
 
-def _create(path: Path, metadata: MetaData, version: int) -> None:
+def _create(path: Path, version: int, create: Callable[[Path], None]) -> None:
     # Under another name until it is complete: so a file without tables is always a damaged one, never a new one.
     new = path.with_name(path.name + ".new")
-    for leftover in (new, new.with_name(new.name + "-journal")):
-        leftover.unlink(missing_ok=True)
+    for leftover in ("-journal", "-wal", "-shm", ""):
+        new.with_name(new.name + leftover).unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    schema = Table("schema_version", MetaData(), Column("version", Integer, nullable=False))
-    engine = create_engine(URL.create("sqlite", database=str(new)))
-    try:
-        with engine.begin() as connection:
-            metadata.create_all(connection)
-            schema.create(connection)
-            connection.execute(insert(schema).values(version=version))
-    finally:
-        engine.dispose()
+    create(new)
+    with closing(sqlite3.connect(new)) as connection, connection:
+        connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+        connection.execute("INSERT INTO schema_version VALUES (?)", (version,))
+    # Of a file that is gone: SQLite would take it for the newest part of this one.
+    for leftover in ("-journal", "-wal", "-shm"):
+        path.with_name(path.name + leftover).unlink(missing_ok=True)
     new.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

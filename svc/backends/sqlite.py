@@ -10,11 +10,12 @@ import queue
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from svc.kernel.errors import StartError, StonechatError, Unavailable
+from svc.backends.sql_file import prepare
+from svc.kernel.errors import StartError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +26,32 @@ DEADLINE_SECONDS = 10.0
 _MAX_TOGETHER = 256
 
 
-def translate(error: sqlite3.Error, path: Path) -> StonechatError:
+def translate(error: sqlite3.Error, path: Path) -> Unavailable:
     """What a driver's error means, and what to do about it."""
-    text = str(error)
-    if "malformed" in text or "not a database" in text:
-        return StartError(f"{path} is damaged ({text}): stop, move the file away and restore it from a backup")
-    if "full" in text:
-        return Unavailable(f"the disk that holds {path} is full: make room; nothing acknowledged is lost")
-    if "readonly" in text or "unable to open" in text:
-        return Unavailable(f"{path} cannot be written ({text}): check its permissions")
-    return Unavailable(f"{path}: {text}")
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the primary code: https://sqlite.org/rescode.html
+        case sqlite3.SQLITE_FULL:
+            text = f"the disk that holds {path} is full: make room; nothing acknowledged is lost"
+        case sqlite3.SQLITE_IOERR:
+            text = f"{path} cannot be read or written ({error}): see whether its disk is full or faulty"
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            text = (
+                f"{path} cannot be written ({error}): check its permissions, and whether its disk is mounted read-only"
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            text = f"{path} is damaged ({error}): stop, and restore it from a backup"
+        case _:
+            text = f"{path} cannot answer: {error}"
+    return Unavailable(text)
+
+
+def make_database(path: Path, script: str, version: int = 1) -> None:
+    """Make a database of this schema version by a script (DDL) when it is missing, else check it. Blocks. Raises StartError."""
+
+    def create(new: Path) -> None:
+        with closing(sqlite3.connect(new)) as connection:
+            connection.executescript(script)
+
+    prepare(path, version, create)
 
 
 class Database:
@@ -42,6 +59,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._failing = False
         self._writes: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[tuple[Work[Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -67,13 +85,12 @@ class Database:
         except TimeoutError:
             raise Unavailable(f"{self.path} has not answered for {DEADLINE_SECONDS:.0f} s") from None
 
-    async def open(self, script: str) -> None:
-        """Open the file, make what the script (idempotent DDL) makes, start the threads. Raises StartError."""
+    async def open(self, script: str, version: int) -> None:
+        """Open the file, made by the script (DDL) when it is missing, and start the threads. Raises StartError."""
         self._loop = asyncio.get_running_loop()
-        writer = await asyncio.to_thread(self._prepare, script)
+        writer, *readers = await asyncio.to_thread(self._prepare, script, version)
         self._threads.append(threading.Thread(target=self._write_loop, args=(writer,), name=f"{self.path.name} writer"))
-        for number in range(READERS):
-            reader = await asyncio.to_thread(self._connect)
+        for number, reader in enumerate(readers):
             self._threads.append(
                 threading.Thread(target=self._read_loop, args=(reader,), name=f"{self.path.name} reader {number}")
             )
@@ -89,19 +106,19 @@ class Database:
         for thread in threads:
             await asyncio.to_thread(thread.join)
 
-    def _prepare(self, script: str) -> sqlite3.Connection:
+    def _prepare(self, script: str, version: int) -> list[sqlite3.Connection]:
+        make_database(self.path, script, version)
+        connections: list[sqlite3.Connection] = []
         try:
-            self.path.touch(mode=0o600)
-            connection = self._connect()
-            damage = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if damage != "ok":
-                raise sqlite3.DatabaseError(f"database disk image is malformed: {damage}")
-            connection.executescript(script)
+            for _ in range(1 + READERS):
+                connections.append(self._connect())
+                # Now, not with the first message: what cannot be written stops the start.
+                connections[-1].execute("BEGIN IMMEDIATE").execute("ROLLBACK")
         except sqlite3.Error as error:
+            for connection in connections:
+                connection.close()
             raise StartError(translate(error, self.path).message) from error
-        except OSError as error:
-            raise StartError(f"{self.path} cannot be written ({error.strerror}): check its permissions") from error
-        return connection
+        return connections
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
@@ -142,8 +159,16 @@ class Database:
                 connection.execute("RELEASE work")
             connection.execute("COMMIT")
         except Exception as error:
-            connection.rollback()
-            return [(future, None, self._error(error)) for _, future in batch]
+            with suppress(sqlite3.Error):
+                connection.rollback()
+            failure = self._error(error)
+            if not self._failing:
+                self._failing = True
+                log.error("writes fail: %s", failure)
+            return [(future, None, failure) for _, future in batch]
+        if self._failing:
+            self._failing = False
+            log.warning("%s is written again", self.path)
         return results
 
     def _read_loop(self, connection: sqlite3.Connection) -> None:
@@ -181,10 +206,10 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path, script: str) -> AsyncIterator[Database]:
-    """A database for as long as the block lasts."""
+async def open_database(path: Path, script: str, version: int = 1) -> AsyncIterator[Database]:
+    """A database of this schema version, for as long as the block lasts. Raises StartError."""
     database = Database(path)
-    await database.open(script)
+    await database.open(script, version)
     try:
         yield database
     finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stonechat.messaging.v1.conversation_event_pb2 import Edit, Message, Reaction, Withdrawal
 from svc.backends.messages_schema import CHANGE_LANE, MESSAGE_LANE, SCHEMA, WITHDRAWN
+from svc.backends.sqlite import make_database
 from svc.kernel.ids import direct_conversation, message_id
 from svc.kernel.record import Kind
 
@@ -18,8 +19,8 @@ class Archive:
     """Conversations and their events. Every event is a second and a microsecond later than the one before."""
 
     def __init__(self, path: Path) -> None:
+        make_database(path, SCHEMA)
         self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.executescript(SCHEMA)
         self._connection.execute("PRAGMA synchronous=OFF")
         self._events = 0
 
