@@ -1,23 +1,26 @@
-"""The `stonechat` command."""
+"""The `stonechat` command. Each subcommand imports what it needs: chatting does not load the server."""
 
 import argparse
 import asyncio
 import os
 import sys
 
-# Before gRPC is imported: Envoy is started by fork and exec, about which gRPC's fork handlers would only complain.
+# Before gRPC is imported: Envoy is started by fork and exec, about which gRPC's fork handlers would only complain; and its
+# own log would write between the lines of ours.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-
-import uvloop
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from stonechat_client import terminal
-from svc import app, operate
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
-from svc.kernel.telemetry import start_logging
 
 
 def _serve(args: argparse.Namespace) -> int:
+    import uvloop
+
+    from svc import app
+    from svc.kernel.telemetry import start_logging
+
     settings = settings_module.load()
     start_logging(settings)
 
@@ -28,6 +31,22 @@ def _serve(args: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(app.serve(settings, ready))
     return 0
+
+
+def _chat(args: argparse.Namespace) -> int:
+    return asyncio.run(terminal.run(args))
+
+
+def _dead_letter(args: argparse.Namespace) -> int:
+    from svc import operate
+
+    return asyncio.run(operate.dead_letters(args.action, getattr(args, "id", "")))
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from svc import operate
+
+    return operate.trace(args.message)
 
 
 def _settings(args: argparse.Namespace) -> int:
@@ -42,10 +61,22 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="run the whole product in this process, Envoy in front")
     serve.set_defaults(run=_serve)
-    chat = commands.add_parser("chat", help="chat from this terminal; `stonechat chat --user alice`")
+
+    chat = commands.add_parser("chat", help="chat from this terminal: `stonechat chat --user alice`")
     terminal.add_arguments(chat)
-    chat.set_defaults(run=lambda args: asyncio.run(terminal.run(args)))
-    operate.add_commands(commands)
+    chat.set_defaults(run=_chat)
+
+    letters = commands.add_parser("dead-letter", help="records that could not be processed: list, show, replay")
+    letters.set_defaults(run=_dead_letter)
+    actions = letters.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="all of them, oldest first")
+    for action, what in (("show", "one of them, whole"), ("replay", "send one on its way again; safe to repeat")):
+        actions.add_parser(action, help=what).add_argument("id", help="as `list` prints it")
+
+    trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
+    trace.add_argument("message", help="a message id `m….…`, or a trace id")
+    trace.set_defaults(run=_trace)
+
     listing = commands.add_parser("settings", help="list every setting: environment variables")
     listing.set_defaults(run=_settings)
     return parser

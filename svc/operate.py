@@ -1,6 +1,5 @@
 """Commands for operators: dead letters and traces of a server on this machine."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -21,22 +20,15 @@ INNER_FILE = "inner.json"
 _SECONDS = 10.0
 
 
-def add_commands(commands: Any) -> None:
-    """Add `dead-letter` and `trace` to the subcommands of the parser."""
-    letters = commands.add_parser("dead-letter", help="records that could not be processed: list, show, replay")
-    actions = letters.add_subparsers(title="actions", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all of them, oldest first")
-    listing.set_defaults(run=lambda args: asyncio.run(_list()))
-    show = actions.add_parser("show", help="one of them, whole")
-    show.add_argument("id", help="as `list` prints it")
-    show.set_defaults(run=lambda args: asyncio.run(_show(args.id)))
-    replay = actions.add_parser("replay", help="send one on its way again; safe to repeat")
-    replay.add_argument("id", help="as `list` prints it")
-    replay.set_defaults(run=lambda args: asyncio.run(_replay(args.id)))
-
-    trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
-    trace.add_argument("message", help="a message id `m….…`, or a trace id")
-    trace.set_defaults(run=lambda args: _trace(args.message))
+async def dead_letters(action: str, dead_letter_id: str) -> int:
+    """`list`, `show` or `replay`; returns the exit code. Raises what the server says, or that there is none."""
+    match action:
+        case "list":
+            return await _list()
+        case "show":
+            return await _show(dead_letter_id)
+        case _:
+            return await _replay(dead_letter_id)
 
 
 @asynccontextmanager
@@ -98,7 +90,8 @@ async def _replay(dead_letter_id: str) -> int:
     return 0
 
 
-def _trace(message: str) -> int:
+def trace(message: str) -> int:
+    """Print the hops of a message's trace; returns the exit code. Raises NotFound when it was not traced."""
     path = settings_module.load().data_dir / TRACES_FILE
     spans = _read(path.with_suffix(".old.jsonl")) + _read(path)
     record, _, seq = message.removeprefix("m").partition(".")

@@ -50,6 +50,11 @@ class Outbox:
         self._shards = shards
         self._clock = clock
         self._wake = asyncio.Event()
+        # Transactions of this process that added records, and how many of them are known to be sent.
+        self._added = 0
+        self._sent = 0
+        self._settled = asyncio.Condition()
+        self._running = False
 
     async def add(self, connection: AsyncConnection, records: Sequence[Record]) -> None:
         """Add records to the caller's write transaction; they are sent in this order once it has committed.
@@ -65,14 +70,22 @@ class Outbox:
             for record in records
         ]
         await connection.execute(insert(self._table), rows)
-        self._sql.after_commit(connection, self._wake.set)
+        self._sql.after_commit(connection, self._committed)
 
     async def run(self) -> None:
         """Send what is there and what comes, for ever. While the log or the database cannot answer it tries again, with
         backoff; one line is logged when that begins and one when it ends."""
+        self._running = True
+        try:
+            await self._send_for_ever()
+        finally:
+            self._running = False
+
+    async def _send_for_ever(self) -> None:
         backoff = Backoff(0.1, 30.0)
         while True:
             self._wake.clear()
+            added = self._added
             try:
                 sent = await self._send_batch()
             except Transient as error:
@@ -84,7 +97,22 @@ class Outbox:
                 log.info("the outbox of %s sends again", self._sql.name)
                 backoff.reset()
             if not sent:
+                async with self._settled:
+                    self._sent = added
+                    self._settled.notify_all()
                 await self._woken()
+
+    async def settled(self, seconds: float) -> None:
+        """Until what was committed so far is in the log, but no longer than that: it is sent in any case. Returns at once
+        while nothing runs that would send it."""
+        if not self._running:
+            return
+        added = self._added
+        try:
+            async with asyncio.timeout(seconds), self._settled:
+                await self._settled.wait_for(lambda: self._sent >= added)
+        except TimeoutError:
+            pass
 
     async def pending(self) -> int:
         """How many records wait to be sent. Raises Unavailable."""
@@ -109,6 +137,10 @@ class Outbox:
         async with self._sql.write() as connection:
             await connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
         return len(rows)
+
+    def _committed(self) -> None:
+        self._added += 1
+        self._wake.set()
 
     async def _woken(self) -> None:
         try:

@@ -55,6 +55,10 @@ class Groups:
             raise _hidden()
         return membership
 
+    async def is_member(self, group_id: str, user_id: str) -> bool:
+        """Whether the user is a member now."""
+        return await self._store.membership(group_id, user_id) is not None
+
     async def rename(self, caller: str, group_id: str, name: str) -> Membership:
         """Give the group another name. Raises NotFound; PermissionDenied unless the caller is admin or owner."""
         async with self._locked(caller, group_id) as locked:

@@ -1,6 +1,7 @@
 """How groups are called."""
 
 from stonechat.groups.v1 import group_service_pb2 as pb
+from stonechat.groups.v1 import membership_service_pb2 as inner
 from svc.groups import wire
 from svc.groups.groups import Groups
 from svc.groups.model import Role
@@ -48,3 +49,13 @@ class GroupServicer:
         group_id, after = wire.group_id(request.group_id), wire.after(request)
         page, last = await self._groups.members(call.caller.user_id, group_id, after, wire.page_size(request))
         return pb.ListMembersResponse(members=map(wire.member, page), next_page_token=wire.page_token(group_id, last))
+
+
+class MembershipServicer:
+    """`stonechat.groups.v1.MembershipService`."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    async def CheckMember(self, request: inner.CheckMemberRequest, call: Call) -> inner.CheckMemberResponse:
+        return inner.CheckMemberResponse(member=await self._groups.is_member(request.group_id, request.user_id))

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from stonechat.groups.v1.group_service_pb2 import DESCRIPTOR
+from stonechat.groups.v1 import group_service_pb2, membership_service_pb2
 from svc.backends.outbox import Outbox
 from svc.backends.sql import open_sql
 from svc.groups.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlGroups
 from svc.groups.adapters.users import UsersService
 from svc.groups.groups import Groups
-from svc.groups.servicer import GroupServicer
+from svc.groups.servicer import GroupServicer, MembershipServicer
 from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
 from svc.kernel.eventlog import EventLog
@@ -20,6 +20,9 @@ from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
+
+_GROUPS = group_service_pb2.DESCRIPTOR.services_by_name["GroupService"]
+_MEMBERSHIP = membership_service_pb2.DESCRIPTOR.services_by_name["MembershipService"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +46,4 @@ async def open_groups(
         store = SqlGroups(sql, outbox, ids)
         groups = Groups(store, UsersService(channels), ids, clock, settings.group_max_members)
         async with owned(outbox.run(), "outbox of groups"):
-            yield GroupsService([(DESCRIPTOR.services_by_name["GroupService"], GroupServicer(groups))])
+            yield GroupsService([(_GROUPS, GroupServicer(groups)), (_MEMBERSHIP, MembershipServicer(groups))])

@@ -23,7 +23,7 @@ SERVICES: tuple[Service, ...] = (
     Service("delivery", (), inner=("stonechat.delivery.v1.DeliveryService",)),
     Service("history", ("stonechat.history.v1.HistoryService",)),
     Service("users", ("stonechat.users.v1.UserService",), inner=("stonechat.users.v1.DirectoryService",)),
-    Service("groups", ("stonechat.groups.v1.GroupService",)),
+    Service("groups", ("stonechat.groups.v1.GroupService",), inner=("stonechat.groups.v1.MembershipService",)),
 )
 
 # Calls that need no access token: how one gets a token, and what the edge needs before anybody has one.

@@ -74,7 +74,10 @@ class Acceptance:
         members = direct_members(conversation_id)
         if (members is None or user_id not in members) and not is_group_id(conversation_id):
             return False
-        return await self._conversations.is_member(user_id, conversation_id)
+        if await self._conversations.is_member(user_id, conversation_id):
+            return True
+        # Who has just been added may write before the conversation's own event of it is stored.
+        return members is None and await self._directory.is_group_member(user_id, conversation_id)
 
     async def _resolve(self, user_id: str, to: str) -> str:
         if is_user_id(to) and to != user_id:

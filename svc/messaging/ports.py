@@ -40,10 +40,14 @@ class ReadMarks(Protocol):
 
 
 class Directory(Protocol):
-    """What the users service knows."""
+    """What the services that own users and groups know."""
 
     async def user_exists(self, user_id: str) -> bool:
         """Whether there is such a user. A user, once made, exists for ever."""
+        ...
+
+    async def is_group_member(self, user_id: str, group_id: str) -> bool:
+        """Whether the user is a member now, even if the group's conversation does not say so yet."""
         ...
 
     async def device_active(self, user_id: str, device_id: str) -> bool:

@@ -18,9 +18,9 @@ from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
 from svc.kernel.telemetry import Tracer
+from svc.messaging.adapters.directory import ServicesDirectory
 from svc.messaging.adapters.relay import GrpcRelay
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
-from svc.messaging.adapters.users import UsersDirectory
 from svc.messaging.cursors import CursorSessions
 from svc.messaging.node import Node
 from svc.messaging.servicer import MessagingServicer
@@ -62,7 +62,7 @@ async def open_messaging(
         relay or GrpcRelay(channels),
         SqliteConversations(messages),
         SqliteReadMarks(messages),
-        UsersDirectory(channels),
+        ServicesDirectory(channels),
         ProtoEncoder(),
         tracer,
     )

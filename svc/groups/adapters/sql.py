@@ -33,6 +33,8 @@ from svc.kernel.ids import SnowflakeGenerator
 SCHEMA_VERSION = 1
 METADATA = MetaData()
 OUTBOX = outbox_table(METADATA)
+# A caller that is told of a change and then sends to the group finds the change before its message in the log.
+_SETTLE_SECONDS = 2.0
 
 # Not `groups`: a reserved word of MySQL 8.
 GROUPS = Table(
@@ -100,6 +102,7 @@ class SqlGroups:
             if standing is None:
                 raise
             return standing
+        await self._outbox.settled(_SETTLE_SECONDS)
         return founding
 
     async def membership(self, group_id: str, user_id: str) -> Membership | None:
@@ -123,6 +126,7 @@ class SqlGroups:
                 yield None
             else:
                 yield LockedRows(connection, self._send, _group(row), caller)
+        await self._outbox.settled(_SETTLE_SECONDS)
 
     async def members(self, group_id: str, after: str, limit: int) -> Sequence[Member]:
         query = (
