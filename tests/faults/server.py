@@ -127,6 +127,11 @@ class Server:
         """Signal the Python process alone."""
         os.kill(self.pid, number)
 
+    def kill(self, pid: int) -> None:
+        """SIGKILL one process of this server."""
+        assert pid in (self.pid, self.envoy())
+        os.kill(pid, signal.SIGKILL)
+
     def kill_group(self) -> None:
         """SIGKILL everything in the server's process group; Envoy has one of its own and must go by itself."""
         os.killpg(self.pid, signal.SIGKILL)

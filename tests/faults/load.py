@@ -1,0 +1,149 @@
+"""A small population that talks for as long as a test wants: some on streams, some over REST, in pairs and in groups."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+
+from tests.faults.clients import Account, Client, RestClient, StreamClient, newest, rest, sign_up
+from tests.faults.server import until
+
+# Between two messages of one lane: a population that writes, not a benchmark.
+_PACE_SECONDS = 0.02
+_NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay")
+
+
+class Load:
+    """The population at work: ada to dan on streams (ada with two devices), eve and fay over REST. Everybody writes to the
+    neighbour and to a group of all; eve makes new groups all the time."""
+
+    def __init__(
+        self, url: str, accounts: list[Account], group_id: str, clients: list[Client], connected: AsyncExitStack
+    ) -> None:
+        self.accounts = accounts
+        self.group_id = group_id
+        self.clients = clients
+        self.groups_made: dict[str, str] = {}
+        """client_request_id → group id, as acknowledged."""
+        self._url = url
+        self._connected = connected
+        self._lanes: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    @property
+    def acknowledged(self) -> int:
+        """Sends that were acknowledged so far."""
+        return sum(len(client.ledger.acknowledged) for client in self.clients)
+
+    def answers(self) -> Counter[str | int]:
+        """How sends were answered."""
+        return sum((client.answers for client in self.clients), Counter())
+
+    async def more(self, count: int, seconds: float = 90.0) -> None:
+        """Wait until so many more sends are acknowledged."""
+        goal = self.acknowledged + count
+        await until(
+            lambda: self.acknowledged >= goal or self._failed(), f"{count} more sends are acknowledged", seconds
+        )
+        self._raise()
+
+    async def settle(self, seconds: float = 90.0) -> None:
+        """Write no more; return when every send is acknowledged and every client has seen everything."""
+        self._stopping = True
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*self._lanes)
+        async with rest(self._url) as http:
+            for client in self.clients:
+                heads = await newest(http, client.account)
+                await until(
+                    lambda client=client, heads=heads: client.follower.knows(heads),
+                    f"{client.account.user_id} has everything: {heads}",
+                    seconds,
+                )
+
+    def start(self) -> None:
+        """Begin to write."""
+        users = [account.user_id for account in self.accounts]
+        for number, client in enumerate(self.clients):
+            own = users.index(client.account.user_id)
+            for to in (users[(own + 1) % len(users)], self.group_id):
+                self._lanes.append(asyncio.create_task(self._write(client, to, f"c{number}-{to}")))
+        self._lanes.append(asyncio.create_task(self._found(self.clients[-2])))
+
+    async def leave(self) -> None:
+        """End all writers, whatever they are at, and then disconnect everybody."""
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        await self._connected.aclose()
+
+    async def _write(self, client: Client, to: str, prefix: str) -> None:
+        for number in itertools.count():
+            if self._stopping:
+                return
+            await client.send(to, f"{prefix} says {number} " + "x" * (number % 200), f"{prefix}-{number}")
+            await asyncio.sleep(_PACE_SECONDS)
+
+    async def _found(self, founder: Client) -> None:
+        """Make groups, with everybody in them, and say something in each."""
+        others = [account.user_id for account in self.accounts if account.user_id != founder.account.user_id]
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=15) as http:
+            for number in itertools.count():
+                if self._stopping:
+                    return
+                request = f"group-{number}"
+                body = {"name": request, "memberIds": others, "clientRequestId": request}
+                try:
+                    answer = await http.post("/v1/groups", json=body, headers=founder.account.header)
+                except httpx.TransportError:
+                    answer = httpx.Response(503)
+                if answer.status_code == 200:
+                    self.groups_made[request] = answer.json()["groupId"]
+                    await self._greet(founder, self.groups_made[request], request)
+                elif answer.status_code not in (503, 504):
+                    founder.ledger.faults.append(f"{request} was answered {answer.status_code} {answer.text}")
+                await asyncio.sleep(_PACE_SECONDS)
+
+    async def _greet(self, founder: Client, group_id: str, request: str) -> None:
+        # The group's members may write as soon as its first event is stored, shortly after the call returned.
+        await until(lambda: founder.follower.knows({group_id: 1}) or self._stopping, f"{group_id} has its first event")
+        if founder.follower.knows({group_id: 1}):
+            await founder.send(group_id, f"welcome to {request}", request)
+
+    def _failed(self) -> bool:
+        return any(lane.done() and lane.exception() is not None for lane in self._lanes)
+
+    def _raise(self) -> None:
+        for lane in self._lanes:
+            if lane.done():
+                lane.result()
+
+
+@asynccontextmanager
+async def load(url: str) -> AsyncIterator[Load]:
+    """The population, signed in, in its group, connected and quiet; `start` makes it write."""
+    async with rest(url) as http:
+        accounts = [await sign_up(http, name) for name in _NAMES]
+        everybody = {"name": "everybody", "memberIds": [account.user_id for account in accounts[1:]]}
+        made = await http.post("/v1/groups", json=everybody, headers=accounts[0].header)
+        group_id = made.raise_for_status().json()["groupId"]
+
+        async def listed() -> bool:
+            heads = [await newest(http, account) for account in accounts]
+            return all(group_id in each for each in heads)
+
+        await until(listed, "the group is in everybody's list")
+    on_streams = [StreamClient(url, account) for account in (*accounts[:4], accounts[0])]
+    clients: list[Client] = [*on_streams, *(RestClient(url, account) for account in accounts[4:])]
+    connected = AsyncExitStack()
+    talk = Load(url, accounts, group_id, clients, connected)
+    try:
+        for client in clients:
+            await connected.enter_async_context(client)
+        await until(lambda: all(client.follower.complete for client in clients), "all clients are connected")
+        yield talk
+    finally:
+        await talk.leave()
