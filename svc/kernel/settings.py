@@ -88,8 +88,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.listen_address()
-        if self.metrics_listen:
-            _host_port("STONECHAT_METRICS_LISTEN", self.metrics_listen, "host:port")
+        self.metrics_address()
         _one_of("STONECHAT_LOG_FORMAT", self.log_format, ("auto", "json", "text"))
         _one_of("STONECHAT_LOG_LEVEL", self.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))
         _one_of("STONECHAT_PASSWORD_COST", self.password_cost, ("normal", "low"))
@@ -98,15 +97,18 @@ class Settings:
         """Host and port of the edge."""
         try:
             parts = urlsplit(self.listen)
+            if parts.scheme != "http" or parts.path not in ("", "/"):
+                raise ValueError
+            return _host_port(parts.netloc)
         except ValueError:
             raise _wrong("STONECHAT_LISTEN", self.listen, "http://host:port") from None
-        if parts.scheme != "http" or parts.path not in ("", "/"):
-            raise _wrong("STONECHAT_LISTEN", self.listen, "http://host:port")
-        return _host_port("STONECHAT_LISTEN", parts.netloc, "http://host:port")
 
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port of the metrics page, or None."""
-        return _host_port("STONECHAT_METRICS_LISTEN", self.metrics_listen, "host:port") if self.metrics_listen else None
+        try:
+            return _host_port(self.metrics_listen) if self.metrics_listen else None
+        except ValueError:
+            raise _wrong("STONECHAT_METRICS_LISTEN", self.metrics_listen, "host:port") from None
 
     def run_dir(self) -> Path:
         """What exists only while a process runs: lock, sockets, secrets between processes."""
@@ -181,8 +183,8 @@ def _one_of(env: str, value: str, allowed: tuple[str, ...]) -> None:
         raise _wrong(env, value, "one of " + ", ".join(allowed))
 
 
-def _host_port(env: str, text: str, expected: str) -> tuple[str, int]:
+def _host_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise _wrong(env, text, expected)
+        raise ValueError
     return host.strip("[]"), int(port)

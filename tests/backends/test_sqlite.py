@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,8 @@ async def test_a_damaged_file_stops_the_start(tmp_path: Path):
     async with open_database(path, SCHEMA) as database:
         for number in range(50):
             await note(database, number, "x" * 2000)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(path.read_bytes())
     content[3 * 4096 : 5 * 4096] = b"\xff" * 8192
     path.write_bytes(content)
