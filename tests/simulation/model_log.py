@@ -1,0 +1,213 @@
+"""The event log of the simulation: one truth, and each process's port to it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from svc.kernel.errors import Unavailable
+from svc.kernel.eventlog import ACCEPTED, Entry, LoggedEntry
+from tests.simulation.process import EPOCH_US, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Appended = Callable[[str, LoggedEntry], None]
+
+
+class SharedLog:
+    """Topics, partitions, commits, eras, claims. `told` hears of each entry when it is stored."""
+
+    def __init__(self, world: "World", partitions: int) -> None:
+        self.world = world
+        self.partitions = partitions
+        self.topics: dict[str, list[list[LoggedEntry]]] = defaultdict(lambda: [[] for _ in range(partitions)])
+        self.commits: dict[tuple[str, str, int], int] = {}
+        self.eras: dict[int, int] = {}
+        self.claim = 0
+        self.clock_us = 0
+        self.down = False
+        self.locked = False  # producers are refused: nobody has looked yet at what an incident left
+        self.told: list[Appended] = []
+        self.consumers: list[ModelConsumer] = []
+
+    def place(self, topic: str, entries: Sequence[Entry]) -> list[int]:
+        """Store entries now."""
+        now_us = EPOCH_US + int(asyncio.get_running_loop().time() * 1e6) + self.clock_us
+        offsets = []
+        for entry in entries:
+            partition = self.topics[topic][entry.partition]
+            logged = LoggedEntry(entry.partition, len(partition), now_us, entry.key, entry.value)
+            partition.append(logged)
+            offsets.append(logged.offset)
+            for told in self.told:
+                told(topic, logged)
+        for consumer in self.consumers:
+            if consumer.topic == topic:
+                consumer.wake.set()
+        return offsets
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Per partition, the offset of the next entry."""
+        return {number: len(entries) for number, entries in enumerate(self.topics[topic]) if entries}
+
+    def cut(self, ends: dict[int, int]) -> None:
+        """Lose the tail of `conversation.accepted`: an incident. Whoever reads it loses the connection."""
+        for partition, end in ends.items():
+            del self.topics[ACCEPTED][partition][end:]
+        for consumer in self.consumers:
+            consumer.broken = True
+            consumer.wake.set()
+
+
+class ModelConsumer:
+    """`svc.kernel.eventlog.Consumer`."""
+
+    def __init__(self, log: SharedLog, process: Process, topic: str, starts: dict[int, int]) -> None:
+        self._log = log
+        self._process = process
+        self.topic = topic
+        self.position = dict(starts)
+        self.wake = asyncio.Event()
+        self.broken = False
+
+    async def fetch(self, max_entries: int) -> Sequence[LoggedEntry]:
+        world = self._log.world
+        while True:
+            await self._process.begin("log.fetch")
+            if not self.lag() and not self.broken:
+                self.wake.clear()
+                await self.wake.wait()
+            await asyncio.sleep(world.delay())
+            await self._process.turn()
+            if self.broken or self._log.down or self._process.log_cut:
+                raise Unavailable("the log cannot be read")
+            if world.chance(world.weather.read_fails / 10):
+                raise Unavailable("the log does not answer")
+            if fetched := self._take(min(max_entries, 1 + world.below(world.weather.fetch_entries))):
+                return fetched
+
+    def _take(self, count: int) -> list[LoggedEntry]:
+        fetched: list[LoggedEntry] = []
+        order = list(self.position)
+        self._log.world.random.shuffle(order)
+        for partition in order:
+            start = self.position[partition]
+            found = self._log.topics[self.topic][partition][start : start + count - len(fetched)]
+            self.position[partition] = start + len(found)
+            fetched += found
+        return fetched
+
+    def lag(self) -> int:
+        entries = self._log.topics[self.topic]
+        return sum(max(0, len(entries[partition]) - at) for partition, at in self.position.items())
+
+    async def close(self) -> None:
+        if self in self._log.consumers:
+            self._log.consumers.remove(self)
+
+
+class LogPort:
+    """`svc.kernel.eventlog.EventLog`, as one process reaches it."""
+
+    def __init__(self, log: SharedLog, process: Process) -> None:
+        self._log = log
+        self._process = process
+        self._world = log.world
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> Sequence[int]:
+        call = f"log.append {topic}"
+        await self._process.begin(call, len(entries))
+        offsets: list[int] = []
+        weather = self._world.weather
+        twice = topic == ACCEPTED and self._world.chance(weather.log_twice)
+        given = [*entries, *entries] if twice else list(entries)
+        refused = self._log.locked and self._process.name.startswith("node")
+        outcome = self._outcome(refused)
+
+        def place() -> None:
+            if not (self._log.down or self._log.locked and self._process.name.startswith("node")):
+                offsets.extend(self._log.place(topic, given))
+
+        if outcome == "late":
+            asyncio.get_running_loop().call_later(self._world.between(0.05, 3.0), place)
+        if outcome in ("late", "lost"):
+            await asyncio.sleep(self._world.delay() * 10)
+        else:
+            await self._process.land(self._world.delay(), place)
+        await self._process.end(call)
+        if outcome != "stored" or not offsets:
+            raise Unavailable(f"the log does not say whether it stored that ({outcome})")
+        return offsets[: len(entries)]
+
+    def _outcome(self, refused: bool = False) -> str:
+        if refused or self._log.down or self._process.log_cut:
+            return "lost"
+        if not self._world.chance(self._world.weather.log_unknown):
+            return "stored"
+        return self._world.random.choice(("stored unknown", "late", "lost"))
+
+    async def consume(self, topic: str, starts: dict[int, int]) -> ModelConsumer:
+        await self._ask("log.consume")
+        consumer = ModelConsumer(self._log, self._process, topic, starts)
+        self._log.consumers.append(consumer)
+        return consumer
+
+    async def read(self, topic: str, partition: int, start: int, count: int) -> Sequence[LoggedEntry]:
+        await self._ask("log.read")
+        return self._log.topics[topic][partition][start : start + count]
+
+    async def end_offsets(self, topic: str) -> dict[int, int]:
+        await self._ask("log.end_offsets")
+        self._log.locked = False
+        return self._log.ends(topic)
+
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        await self._ask("log.committed")
+        return {key[2]: offset for key, offset in self._log.commits.items() if key[:2] == (group, topic)}
+
+    async def commit(self, group: str, topic: str, offsets: dict[int, int]) -> None:
+        await self._process.begin("log.commit", offsets)
+        outcome = self._outcome()
+
+        def store() -> None:
+            if not self._log.down:
+                for partition, offset in offsets.items():
+                    self._log.commits[(group, topic, partition)] = offset
+                self._world.checker.committed(group, offsets)
+
+        if outcome == "late":
+            asyncio.get_running_loop().call_later(self._world.between(0.05, 3.0), store)
+        if outcome in ("late", "lost"):
+            await asyncio.sleep(self._world.delay() * 10)
+        else:
+            await self._process.land(self._world.delay(), store)
+        await self._process.end("log.commit")
+        if outcome != "stored" or self._log.down:
+            raise Unavailable("the log does not say whether it stored the commit")
+
+    async def partitions(self, wanted: int) -> int:
+        return self._log.partitions
+
+    async def eras(self) -> dict[int, int]:
+        await self._ask("log.eras")
+        return dict(self._log.eras)
+
+    async def start_era(self, partition: int, era: int) -> None:
+        await self._ask("log.start_era")
+        if era > self._log.eras.get(partition, 1):
+            self._log.eras[partition] = era
+            self._world.checker.era_started(partition, era)
+
+    async def next_claim(self) -> int:
+        await self._ask("log.next_claim")
+        self._log.claim += 1
+        return self._log.claim
+
+    async def _ask(self, call: str) -> None:
+        """A call that changes nothing, or that takes effect when it returns."""
+        await self._process.begin(call)
+        await asyncio.sleep(self._world.delay())
+        await self._process.end(call)
+        if self._log.down or self._process.log_cut or self._world.chance(self._world.weather.read_fails / 3):
+            raise Unavailable("the log does not answer")

@@ -1,0 +1,48 @@
+"""An owner's process: the real Delivery over ports that can be cut, paused and killed."""
+
+from typing import TYPE_CHECKING, cast
+
+from svc.delivery.delivery import Delivery
+from svc.delivery.owner import Owner
+from svc.delivery.wire import ProtoEncoder
+from svc.kernel.ids import SnowflakeGenerator
+from svc.kernel.telemetry import Tracer
+from tests.simulation.model_log import LogPort
+from tests.simulation.model_store import StorePort
+from tests.simulation.process import Process, ProcessClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+NO_TRACER = cast(Tracer, None)
+"""No record of the simulation is sampled."""
+
+
+class OwnerProcess(Process):
+    """Claims all partitions as soon as it starts."""
+
+    def __init__(self, world: "World", name: str, number: int) -> None:
+        super().__init__(world, name)
+        clock = ProcessClock(self)
+        log, store = LogPort(world.log, self), StorePort(world.store, self)
+        encoder = ProtoEncoder(clock, SnowflakeGenerator(clock, number))
+        self.delivery = Delivery(lambda: Owner(log, store, encoder, clock, NO_TRACER, world.shards), clock)
+        self.when_killed.append(self._cut)
+        self.start(self.delivery.run())
+
+    @property
+    def claim(self) -> int:
+        """The claim that it serves, 0 for none."""
+        owner = self.delivery.streams.owner
+        return owner.hub.claim if owner is not None and self.alive else 0
+
+    def resume(self) -> None:
+        super().resume()
+        for wire in list(self.world.wires):
+            if wire.owner is self:
+                wire.flush()
+
+    def _cut(self) -> None:
+        for wire in list(self.world.wires):
+            if wire.owner is self:
+                wire.break_()
