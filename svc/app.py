@@ -20,6 +20,7 @@ from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import open_database
 from svc.backends.sqlite_log import open_event_log
 from svc.controlplane.wiring import edge
+from svc.delivery.owner import GROUP as DELIVERY_GROUP
 from svc.delivery.wiring import open_delivery
 from svc.groups.wiring import open_groups
 from svc.history.wiring import open_history
@@ -27,6 +28,7 @@ from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import Channels
 from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, StonechatError
+from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.identity import TokenVerifier
 from svc.kernel.ids import new_boot_id
 from svc.kernel.lifecycle import data_folder, stop_on_signals, watchdog
@@ -42,6 +44,7 @@ from svc.users.wiring import open_users
 log = logging.getLogger(__name__)
 
 INNER_FILE = "inner.json"
+MESSAGES_FILE = "messages.sqlite"
 MAX_REQUEST_BYTES = 512 * 1024
 _BURST = 5
 _STOP_SECONDS = 2.0
@@ -76,7 +79,8 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
         stack.callback(tracer.shutdown)
         clock, boot_id, inner_token = SystemClock(), new_boot_id(), secrets.token_urlsafe(32)
         event_log = await stack.enter_async_context(open_event_log(settings.data_dir / "log.sqlite", clock))
-        messages = await stack.enter_async_context(open_database(settings.data_dir / "messages.sqlite", SCHEMA))
+        await _require_messages(settings.data_dir / MESSAGES_FILE, event_log)
+        messages = await stack.enter_async_context(open_database(settings.data_dir / MESSAGES_FILE, SCHEMA))
         shards = ShardMap.initial(await event_log.partitions(settings.partitions))
         if shards.partitions != settings.partitions:
             log.warning("the log has its own number of partitions", extra={"partitions": shards.partitions})
@@ -117,6 +121,16 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
         front = await stack.enter_async_context(edge(settings, registry, clock, failed))
         stack.push_async_callback(messaging.node.drain, settings.drain_seconds)
         yield Running(front.url, messaging.node)
+
+
+async def _require_messages(path: Path, event_log: EventLog) -> None:
+    """What the log says is stored is never read from it again: without the messages a new file would count from 1 anew."""
+    committed = await event_log.committed(DELIVERY_GROUP, ACCEPTED)
+    if any(committed.values()) and not await asyncio.to_thread(path.exists):
+        raise StartError(
+            f"{path} is missing, but the log beside it says that messages were stored there: restore it from a backup, or move"
+            " the whole folder away to begin with nothing"
+        )
 
 
 def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> None:

@@ -192,6 +192,10 @@ class SqliteEventLog:
             )
         )
 
+    async def is_new(self) -> bool:
+        """Whether nobody ever claimed a partition of it."""
+        return await self._database.read(lambda c: c.execute("SELECT 1 FROM claims").fetchone() is None)
+
     async def next_claim(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(

@@ -44,11 +44,24 @@ async def open_delivery(
 ) -> AsyncIterator[DeliveryParts]:
     """Delivery, for as long as the block lasts."""
     store = SqliteMessageStore(messages)
+    await _begin_era(event_log, store, shards)
     encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
     delivery = Delivery(lambda: Owner(event_log, store, encoder, clock, tracer, shards), clock)
     servicer = DeliveryServicer(delivery.streams, DeadLetters(event_log, shards))
     async with owned(delivery.run(), "delivery"), owned(_trim(event_log, store, clock), "retention"):
         yield DeliveryParts(delivery.streams, [(api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)])
+
+
+async def _begin_era(event_log: SqliteEventLog, store: SqliteMessageStore, shards: ShardMap) -> None:
+    """A new log beside messages that are stored: the one they came from is lost (T4). Its offsets begin at 0 again, so before
+    anything is appended its positions get an era above all that were used."""
+    if not await event_log.is_new() or (era := await store.newest_era()) == 0:
+        return
+    log.critical(
+        "the log is new, but messages are stored: the old log is lost, a new era begins", extra={"era": era + 1}
+    )
+    for partition in range(shards.partitions):
+        await event_log.start_era(partition, era + 1)
 
 
 async def _trim(event_log: SqliteEventLog, store: SqliteMessageStore, clock: Clock) -> None:
