@@ -68,7 +68,7 @@ class Outbox:
         """Everything that waits, up to 64 kB (a larger frame alone), as one frame: signals last. Empty when nothing does."""
         frames: list[bytes] = []
         size = 0
-        self.traces.clear()
+        self.traces = []
         while self._entries and (not frames or size + len(self._entries[0].frame) <= WRITE_BYTES):
             entry = self._entries.popleft()
             frames.append(entry.frame)

@@ -2,20 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from google.api.httpbody_pb2 import HttpBody
 
 from stonechat.messaging.v1 import messaging_service_pb2 as api
 from svc.kernel.calls import Call
-from svc.kernel.errors import TokenExpired
+from svc.kernel.errors import StonechatError, TokenExpired
 from svc.kernel.lifecycle import owned
 from svc.kernel.telemetry import Tracer
 from svc.messaging.cursors import CursorSession, CursorSessions
 from svc.messaging.node import Node
 from svc.messaging.session import Session
 from svc.messaging.stream import FrameReader
-from svc.messaging.wire import Change, joined_head, sent_fields, to_draft, to_known, to_mark, to_server_sent, to_typing
+from svc.messaging.wire import (
+    Change,
+    joined_head,
+    sent_fields,
+    to_draft,
+    to_known,
+    to_mark,
+    to_server_sent,
+    to_server_sent_end,
+    to_typing,
+)
 
 MAX_SECONDS = 60.0
 _HEARTBEAT_SECONDS = 25.0
@@ -54,22 +64,35 @@ class MessagingServicer:
         holder = found.hold()
         ends_at = call.caller.expires_at
         # The first response comes at once: it has the cursor.
-        yield self._server_sent(found, found.again() + found.take())
-        while (left := ends_at - time.time()) > 0:
-            frame = await self._next(found, holder, min(left, _HEARTBEAT_SECONDS))
-            yield self._server_sent(found, frame or self._node.encoder.heartbeat())
-        raise TokenExpired("the access token has expired: refresh it and resume by the cursor")
+        frame = found.again() + found.take()
+        try:
+            while True:
+                traces, began_ns = found.session.outbox.traces, time.time_ns()
+                yield self._server_sent(found, frame)
+                self._written(found.session, traces, began_ns)
+                if (left := ends_at - time.time()) <= 0:
+                    raise TokenExpired("the access token has expired: refresh it and resume by the cursor")
+                frame = await self._next(found, holder, min(left, _HEARTBEAT_SECONDS))
+                frame = frame or self._node.encoder.heartbeat()
+        except StonechatError as error:
+            # HTTP has no word for why a body ends, so the last event says it.
+            yield to_server_sent_end(error)
+            raise
 
     async def Poll(self, request: api.PollRequest, call: Call) -> bytes:
         found = await self._cursors.resume(call.caller, request.cursor)
         holder = found.hold()
         frame = found.again() + found.take()
         wait = call.time_remaining(float(request.wait_seconds)) if request.cursor and not found.reset else 0.0
+        wait = min(wait, call.caller.expires_at - time.time())  # nothing is told after the end of the token
         if not frame and wait > 0:
             frame = await self._next(found, holder, wait)
+        began_ns = time.time_ns()
         self._cursors.used(found)
         reset, found.reset = found.reset, False
-        return joined_head(api.PollResponse, frame, cursor=found.cursor(), reset=reset)
+        answer = joined_head(api.PollResponse, frame, cursor=found.cursor(), reset=reset)
+        self._written(found.session, found.session.outbox.traces, began_ns)
+        return answer
 
     async def _next(self, found: CursorSession, holder: int, wait: float) -> bytes:
         """What comes within so many seconds, or nothing."""
@@ -95,15 +118,19 @@ class MessagingServicer:
         while True:
             await outbox.wait()
             while frame := outbox.take():
-                traces, began_ns = list(outbox.traces), time.time_ns()
+                traces, began_ns = outbox.traces, time.time_ns()
                 yield frame
                 session.written_at = session.now
-                for traceparent in traces:
-                    self._tracer.span("write", traceparent, began_ns, time.time_ns(), user=session.user_id)
+                self._written(session, traces, began_ns)
             if session.ended.is_set():
                 if session.error is not None:
                     raise session.error
                 return
+
+    def _written(self, session: Session, traces: Sequence[str], began_ns: int) -> None:
+        """The last hop of events that are traced: they are on their way to the client."""
+        for traceparent in traces:
+            self._tracer.span("write", traceparent, began_ns, time.time_ns(), user=session.user_id)
 
     async def SendMessage(self, request: api.SendMessageRequest, call: Call) -> api.SendMessageResponse:
         return api.SendMessageResponse(**await self._send(request, call))  # type: ignore[arg-type]

@@ -129,6 +129,12 @@ def to_server_sent(frame: bytes, cursor: str, reset: bool) -> HttpBody:
     return HttpBody(content_type="text/event-stream", data=f"id: {cursor}\ndata: {data}\n\n".encode())
 
 
+def to_server_sent_end(error: StonechatError) -> HttpBody:
+    """The last server-sent event of a stream, named `end`: its data is the `google.rpc.Status` of why it ends."""
+    data = MessageToJson(to_status(error), indent=None)
+    return HttpBody(content_type="text/event-stream", data=f"event: end\ndata: {data}\n\n".encode())
+
+
 class ProtoEncoder:
     """`svc.messaging.ports.Encoder` in the words of the contract."""
 
