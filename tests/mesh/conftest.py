@@ -1,4 +1,4 @@
-"""A product for the whole run, people in it, and the table of case × surface at the end."""
+"""A product for the whole run, people in it, and the table of cases by surface at the end."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -61,8 +61,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not table:
         return
     width = max(map(len, table))
-    terminalreporter.section("case × surface")
+    terminalreporter.section("case by surface")
     terminalreporter.line(f"{'':{width}}  " + "  ".join(SURFACES))
     for case, row in table.items():
         cells = (f"{row.get(name, ''):{len(name)}}" for name in SURFACES)
         terminalreporter.line(f"{case:{width}}  " + "  ".join(cells))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The row of a case that has all surfaces at once: it fills in the outcomes itself."""
+    case = request.node.originalname.removeprefix("test_").replace("_", " ")
+    return request.config.stash[_table][case]

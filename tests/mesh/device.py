@@ -1,7 +1,7 @@
 """One device of a user: signed in, listening, and keeping books of what it is told.
 
-It behaves as a client must: it counts, and pulls where it is told that it is behind. Whatever it keeps was pushed or pulled once and in
-order; the first hole or repeat ends the test (promises 2, 3 and 4).
+It behaves as a client must: it counts, and pulls where it is told that it is behind. Whatever it keeps was pushed or pulled
+once and in order; the first hole or repeat ends the test (promises 2, 3 and 4).
 """
 
 import asyncio
@@ -157,9 +157,12 @@ class Device:
 
     async def until_event(self, conversation_id: str, body: str, count: int = 1) -> ConversationEvent:
         """Wait for the n-th event of a kind in a conversation."""
-        kind = lambda: [e for e in self.books.get(conversation_id, []) if e.WhichOneof("body") == body]  # noqa: E731
-        await self.until(lambda: len(kind()) >= count, f"{body} × {count} in {conversation_id}")
-        return kind()[count - 1]
+
+        def found() -> list[ConversationEvent]:
+            return [event for event in self.books.get(conversation_id, []) if event.WhichOneof("body") == body]
+
+        await self.until(lambda: len(found()) >= count, f"{count} times {body} in {conversation_id}")
+        return found()[count - 1]
 
     async def until_told(self, payload: str, **fields: Any) -> Event:
         """Wait to be told of something that has no place in the order."""

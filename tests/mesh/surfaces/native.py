@@ -20,7 +20,7 @@ _POLL_SECONDS = 30
 
 def refused(error: grpc.aio.AioRpcError) -> Refused:
     """What a failed call says."""
-    found = {key: value for key, value in (*error.initial_metadata(), *error.trailing_metadata())}
+    found = dict((*error.initial_metadata(), *error.trailing_metadata()))
     return from_details(error.code().value[0], found.get("grpc-status-details-bin", b""), error.details() or "")
 
 
@@ -50,11 +50,10 @@ class GrpcPoll(GrpcUnary):
     resumes_by_cursor = True
 
     async def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
-        cursor = place.cursor
+        cursor, wait = place.cursor, 0  # the first answer, at once, shows that the session is there
         while True:
-            request = messaging.PollRequest(cursor=cursor, wait_seconds=_POLL_SECONDS)
-            answer: Any = await self.call(request, token)
-            cursor = answer.cursor
+            answer: Any = await self.call(messaging.PollRequest(cursor=cursor, wait_seconds=wait), token)
+            cursor, wait = answer.cursor, _POLL_SECONDS
             yield Batch(answer.events, cursor, answer.reset)
 
 
@@ -97,8 +96,12 @@ class Connect(GrpcUnary):
         """Send a frame on the stream and wait for its Result."""
         frame.request_id = next(self._ids)
         future = self._waiting[frame.request_id] = asyncio.get_running_loop().create_future()
-        await self._stream.write(frame.SerializeToString())
+        await self.write(frame)
         return await future
+
+    async def write(self, frame: messaging.ConnectRequest) -> None:
+        """Send a frame on the stream."""
+        await self._stream.write(frame.SerializeToString())
 
     async def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
         stream = self.network.channel.stream_stream(CONNECT)(metadata=tuple(headers(token).items()))

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from tests.mesh.contract import METHODS
-from tests.mesh.refusal import from_json
+from tests.mesh.refusal import from_json, from_status
 from tests.mesh.surfaces.model import Batch, Network, Place, headers
 
 STREAM = "/v1/events/stream"
@@ -46,10 +47,10 @@ class RestPoll(Rest):
     resumes_by_cursor = True
 
     async def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
-        cursor = place.cursor
+        cursor, wait = place.cursor, 0  # the first answer, at once, shows that the session is there
         while True:
-            answer: Any = await self.call(messaging.PollRequest(cursor=cursor, wait_seconds=_POLL_SECONDS), token)
-            cursor = answer.cursor
+            answer: Any = await self.call(messaging.PollRequest(cursor=cursor, wait_seconds=wait), token)
+            cursor, wait = answer.cursor, _POLL_SECONDS
             yield Batch(answer.events, cursor, answer.reset)
 
 
@@ -65,7 +66,19 @@ class ServerSentEvents(Rest):
                 await response.aread()
                 answer_of(response)
             assert response.headers["content-type"] == "text/event-stream"
+            last_id, ended = "", False
             async for line in response.aiter_lines():
-                if line.startswith("data:"):
-                    event = ParseDict(json.loads(line.removeprefix("data:")), messaging.StreamEventsResponse())
+                name, _, value = line.partition(": ")
+                if name == "id":
+                    last_id = value
+                elif name == "data" and ended:
+                    raise from_status(ParseDict(json.loads(value), Status()))
+                elif name == "data":
+                    event = ParseDict(json.loads(value), messaging.StreamEventsResponse())
+                    assert event.cursor == last_id  # browsers resume by the id
                     yield Batch(event.events, event.cursor, event.reset)
+                elif name == "event":
+                    assert value == "end"
+                    ended = True
+                else:
+                    assert not line, f"no field that we send: {line}"

@@ -64,7 +64,7 @@ class GrpcWeb:
     async def call_raw(self, path: str, body: bytes, token: str, **extra: str) -> bytes:
         """A unary call with this very body."""
         answer = await self._http.post(path, headers=self._headers(token) | extra, content=self._encode(body))
-        messages = [raw for raw in self._messages(answer.headers, Frames(self._text).feed(answer.content))]
+        messages = self._messages(answer.headers, Frames(self._text).feed(answer.content))
         assert len(messages) == 1
         return messages[0]
 
@@ -85,7 +85,7 @@ class GrpcWeb:
             ) as http,
             http.stream("POST", path, headers=self._headers(token), content=self._encode(body)) as answer,
         ):
-            list(self._messages(answer.headers, []))
+            self._messages(answer.headers, [])
             async for chunk in answer.aiter_raw():
                 for raw in self._messages({}, frames.feed(chunk)):
                     yield raw

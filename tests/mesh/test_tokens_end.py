@@ -1,0 +1,71 @@
+"""Streams end when their token does, unless it is renewed: on a server whose tokens are short."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from stonechat.users.v1 import user_service_pb2 as users
+from tests.mesh.device import Device
+from tests.mesh.people import People, direct
+from tests.mesh.product import Product, product
+from tests.mesh.refusal import Refused
+from tests.mesh.surfaces.native import Connect
+from tests.mesh.surfaces.table import SURFACES
+
+TOKEN_SECONDS = 5  # the least there is
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with product(tmp_path_factory.mktemp("hurried"), ACCESS_TOKEN_SECONDS=str(TOKEN_SECONDS)) as running:
+        yield running
+
+
+@pytest.fixture
+async def others(hurried: Product) -> AsyncIterator[People]:
+    async with AsyncExitStack() as stack:
+        yield People(hurried.url, stack)
+
+
+async def test_a_stream_ends_with_its_token_unless_it_is_renewed(others: People, tally: dict[str, str]):
+    name = await others.register()
+    devices = dict(zip(SURFACES, await asyncio.gather(*(others.device(each, name) for each in SURFACES)), strict=True))
+    alice, bob = await others.device("connect"), await others.sign_in(await others.register(), "grpc+poll")
+    expected = Refused("UNAUTHENTICATED", "TOKEN_EXPIRED")
+    ends = [asyncio.create_task(device.until_ended()) for device in devices.values()]
+    pending = set(ends)
+    while pending:
+        _, pending = await asyncio.wait(ends, timeout=1)
+        await renew(alice)
+    for each, end in zip(devices, ends, strict=True):
+        tally[each] = "ok" if end.result() == expected else "FAILED"
+    assert {each: end.result() for each, end in zip(devices, ends, strict=True)} == dict.fromkeys(devices, expected)
+    # The token that alice began with has ended long ago; her stream has not.
+    await renew(bob)
+    await bob.send(alice.user_id, "still there?")
+    await alice.until_messages(direct(alice, bob), ["still there?"])
+
+
+async def renew(device: Device) -> None:
+    """Get the next pair of tokens, and tell the stream."""
+    renewed = await device.call(users.RefreshTokenRequest(refresh_token=device.refresh_token))
+    device.token, device.refresh_token = renewed.access_token, renewed.refresh_token
+    if isinstance(device.surface, Connect):
+        result = await device.surface.ask(_renewal(device.token))
+        assert result.WhichOneof("outcome") == "done"
+
+
+@pytest.mark.parametrize("whose", ["another user", "another device"])
+async def test_a_stream_is_not_renewed_by_the_token_of(others: People, whose: str):
+    name = await others.register()
+    alice = await others.device("connect", name)
+    other = await others.sign_in(name if whose == "another device" else await others.register(), "grpc+poll")
+    await alice.surface.write(_renewal(other.token))
+    assert await alice.until_ended() == Refused("UNAUTHENTICATED", "UNAUTHENTICATED")
+
+
+def _renewal(token: str) -> messaging.ConnectRequest:
+    return messaging.ConnectRequest(renew_token=messaging.RenewToken(access_token=token))
