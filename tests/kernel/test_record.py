@@ -1,0 +1,87 @@
+"""What is appended to the log is read back as it was."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stonechat.delivery.v1 import record_pb2
+from svc.kernel.errors import MalformedRequest
+from svc.kernel.ids import MAX_SNOWFLAKE, SYSTEM
+from svc.kernel.record import CHANGES, Kind, Record, decode, encode, from_system, own_key, to_entry
+from svc.kernel.shards import ShardMap
+
+NUMBERS = st.integers(0, MAX_SNOWFLAKE)
+CONVERSATIONS = st.sampled_from(["g1", "d.u1.u2", "inbox.u7"])
+RECORDS = st.builds(
+    Record,
+    kind=st.sampled_from(Kind),
+    conversation_id=CONVERSATIONS,
+    sender_id=st.text(max_size=20),
+    client_message_id=st.text(max_size=64),
+    record_id=NUMBERS,
+    body=st.binary(max_size=200),
+    target_seq=NUMBERS,
+    target_record_id=NUMBERS,
+    not_after_us=NUMBERS,
+    node=st.text(max_size=16),
+    request_id=NUMBERS,
+    traceparent=st.text(max_size=55),
+    version=NUMBERS,
+    joined=st.lists(st.text(max_size=20), max_size=4).map(tuple),
+    left=st.lists(st.text(max_size=20), max_size=4).map(tuple),
+)
+
+
+@given(RECORDS)
+def test_a_record_survives_the_log(record: Record):
+    """Every field of it."""
+    assert decode(encode(record)) == record
+
+
+@given(RECORDS)
+def test_an_entry_stands_where_its_conversation_lives(record: Record):
+    """Under its name, in its partition."""
+    shards = ShardMap.initial(5)
+    entry = to_entry(record, shards)
+    assert (entry.partition, entry.key) == (shards.partition_of(record.conversation_id), record.conversation_id)
+    assert decode(entry.value) == record
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_record_or_malformed(raw: bytes):
+    """Never another error: it must not stop a partition."""
+    try:
+        record = decode(raw)
+    except MalformedRequest:
+        return
+    assert decode(encode(record)) == record
+
+
+@pytest.mark.parametrize("conversation_id", ["", "u1", "d.u2.u1", "group", "g01"])
+def test_a_record_of_no_conversation_is_malformed(conversation_id: str):
+    """There is nobody to number it."""
+    with pytest.raises(MalformedRequest, match="no conversation"):
+        decode(encode(Record(Kind.MESSAGE, conversation_id, "u1", "k", 1, b"")))
+
+
+def test_a_kind_that_this_program_does_not_know_is_malformed():
+    """It is parked, not guessed."""
+    raw = record_pb2.Record(kind=77, conversation_id="g1").SerializeToString()  # type: ignore[arg-type]
+    with pytest.raises(MalformedRequest):
+        decode(raw)
+
+
+def test_the_kinds_are_those_of_the_contract():
+    """With the same numbers; the markers of a growing log are no records."""
+    wanted = {name.removeprefix("KIND_"): value for name, value in record_pb2.Kind.items()}
+    for marker in ("UNSPECIFIED", "FENCE", "OPEN"):
+        del wanted[marker]
+    assert {kind.name: int(kind) for kind in Kind} == wanted
+    assert {kind.name for kind in CHANGES} == {"EDIT", "WITHDRAWAL", "REACTION"}
+
+
+def test_a_key_of_the_server_s_own_cannot_be_a_client_s():
+    """The contract allows no `~` in one."""
+    assert own_key(17) == "~17"
+    record = from_system(Kind.OPENED, "inbox.u1", "~opened.g1", 5, b"body")
+    assert (record.sender_id, record.client_message_id, record.node) == (SYSTEM, "~opened.g1", "")
