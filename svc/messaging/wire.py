@@ -80,14 +80,17 @@ def to_frame(user_id: str, raw: bytes) -> Frame:
     except DecodeError:
         raise MalformedRequest("a frame is no stonechat.messaging.v1.ConnectRequest") from None
     try:
-        check(request)
         return Frame(request.request_id, _body(user_id, request))
     except StonechatError as error:
         return Frame(request.request_id, error)
 
 
 def _body(user_id: str, request: api.ConnectRequest) -> Hello | Draft | ReadMark | Typing | Renewal:
-    match request.WhichOneof("frame"):
+    name = request.WhichOneof("frame")
+    if name is None:
+        raise InvalidField("frame", "must be one that this server knows")
+    check(getattr(request, name))  # the fields are named as in a unary call
+    match name:
         case "hello":
             return Hello(to_known(request.hello))
         case "mark_read":
@@ -96,10 +99,10 @@ def _body(user_id: str, request: api.ConnectRequest) -> Hello | Draft | ReadMark
             return Typing(to_typing(request.typing))
         case "renew_token":
             return Renewal(request.renew_token.access_token)
-        case name:
-            change: Change = getattr(request, str(name))
+        case _:
+            change: Change = getattr(request, name)
             if not change.client_message_id:
-                raise InvalidField(f"{name}.client_message_id", "must be chosen by the client")
+                raise InvalidField("client_message_id", "must be chosen by the client")
             if request.request_id == 0:
                 raise InvalidField("request_id", "must not be 0 for what is answered")
             return to_draft(change)
