@@ -1,0 +1,237 @@
+"""What is refused, and how: the same status, reason and field on every surface. Nothing of it is a fault of the server."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from stonechat.groups.v1 import group_service_pb2 as groups
+from stonechat.history.v1 import history_service_pb2 as history
+from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from stonechat.users.v1 import user_service_pb2 as users
+from tests.mesh.device import Device
+from tests.mesh.people import People, direct
+from tests.mesh.refusal import Refused
+
+NUMBER = 2**64 - 1
+
+
+@dataclass
+class Scene:
+    """Two who have talked."""
+
+    alice: Device
+    bob: Device
+    sent: Any
+
+    @property
+    def talk(self) -> str:
+        return direct(self.alice, self.bob)
+
+
+Case = tuple[str, Callable[[Scene], Message]]
+
+
+def send(**fields: Any) -> Callable[[Scene], Message]:
+    """A good message, but for these fields; a callable is given the scene."""
+
+    def make(scene: Scene) -> Message:
+        good = {"to": scene.bob.user_id, "content": "hi", "type": "text", "client_message_id": scene.alice.key()}
+        made = {name: value(scene) if callable(value) else value for name, value in fields.items()}
+        return messaging.SendMessageRequest(**good | made)
+
+    return make
+
+
+def on(request_type: Any, **fields: Any) -> Callable[[Scene], Message]:
+    """A request about the scene's message, but for these fields."""
+
+    def make(scene: Scene) -> Message:
+        good: dict[str, Any] = {"conversation_id": scene.talk, "message_id": scene.sent.message_id}
+        good |= {"client_message_id": scene.alice.key(), "content": "new", "emoji": "👍", "seq": 1}
+        names = request_type.DESCRIPTOR.fields_by_name
+        return request_type(**{name: value for name, value in (good | fields).items() if name in names})
+
+    return make
+
+
+def swapped(scene: Scene) -> str:
+    _, low, high = scene.talk.split(".")
+    return f"d.{high}.{low}"
+
+
+INVALID = {
+    "to": [
+        ("nobody", send(to="")),
+        ("nonsense", send(to="../../etc")),
+        ("a name", send(to="alice")),
+        ("an inbox", send(to="inbox.u1")),
+        ("the own inbox", send(to=lambda scene: scene.alice.inbox)),
+        ("oneself", send(to=lambda scene: scene.alice.user_id)),
+        ("oneself, in a conversation", send(to=lambda scene: f"d.{scene.alice.user_id}.{scene.alice.user_id}")),
+        ("leading zeros", send(to="u007")),
+        ("zeros before a known one", send(to=lambda scene: f"u0{scene.bob.user_id[1:]}")),
+        ("capitals", send(to=lambda scene: scene.bob.user_id.upper())),
+        ("a space behind", send(to=lambda scene: f"{scene.bob.user_id} ")),
+        ("a line feed behind", send(to=lambda scene: f"{scene.bob.user_id}\n")),
+        ("a NUL inside", send(to="u1\0")),
+        ("other digits", send(to="u\u0661\u0662")),
+        ("unknown user", send(to="u9")),
+        ("the largest id", send(to=f"u{2**63 - 1}")),
+        ("beyond the largest id", send(to="u9999999999999999999")),
+        ("20 digits", send(to="u99999999999999999999")),
+        ("unknown group", send(to="g1")),
+        ("a conversation of others", send(to="d.u1.u2")),
+        ("a conversation the wrong way round", send(to=swapped)),
+        ("the system", send(to="system")),
+        ("65 bytes", send(to="u" * 65)),
+    ],
+    "content": [
+        ("nothing", send(content="")),
+        ("16,385 bytes", send(content="a" * 16_385)),
+        ("16,386 bytes in 8,193 letters", send(content="é" * 8_193)),
+        ("an edit to nothing", on(messaging.EditMessageRequest, content="")),
+        ("an edit to 16,385 bytes", on(messaging.EditMessageRequest, content="a" * 16_385)),
+    ],
+    "type": [("no type", send(type="")), ("html", send(type="html")), ("capitals", send(type="Text"))],
+    "client_message_id": [
+        ("65 characters", send(client_message_id="k" * 65)),
+        ("a space", send(client_message_id="a b")),
+        ("other letters", send(client_message_id="ключ")),
+        ("a key of the server's", send(client_message_id="~1")),
+        ("a line feed", send(client_message_id="a\n")),
+    ],
+    "message_id": [
+        ("no number", on(messaging.EditMessageRequest, message_id="m.1")),
+        ("no seq", on(messaging.WithdrawMessageRequest, message_id="m1")),
+        ("nothing", on(messaging.ReactRequest, message_id="")),
+    ],
+    "emoji": [
+        ("none", on(messaging.ReactRequest, emoji="")),
+        ("33 bytes", on(messaging.ReactRequest, emoji="a" * 33)),
+    ],
+    "conversation_id": [
+        ("typing in an inbox", lambda scene: messaging.SendTypingRequest(conversation_id=scene.alice.inbox)),
+        ("a mark in nonsense", lambda scene: messaging.MarkReadRequest(conversation_id="nonsense", seq=1)),
+        ("an edit in an inbox", on(messaging.EditMessageRequest, conversation_id="inbox.u1")),
+        (
+            "a reaction the wrong way round",
+            lambda scene: on(messaging.ReactRequest, conversation_id=swapped(scene))(scene),
+        ),
+    ],
+    "seq": [("zero", on(messaging.MarkReadRequest, seq=0))],
+    "limit": [
+        ("201 messages", on(history.ListMessagesRequest, limit=201)),
+        ("501 events", on(history.ListEventsRequest, limit=501)),
+        ("the largest number", on(history.ListEventsRequest, limit=2**32 - 1)),
+    ],
+    "last_message_id": [
+        ("nonsense", on(history.ListMessagesRequest, last_message_id="x")),
+        ("one that is not there", on(history.ListMessagesRequest, last_message_id="m1.1")),
+    ],
+    "after_message_id": [
+        ("with the other", on(history.ListMessagesRequest, after_message_id="m1.1", last_message_id="m1.1")),
+        ("one that is not there", on(history.ListMessagesRequest, after_message_id="m1.1")),
+    ],
+    "page_size": [
+        ("conversations", lambda scene: history.ListConversationsRequest(page_size=201)),
+        ("devices", lambda scene: users.ListDevicesRequest(page_size=101)),
+    ],
+    "page_token": [
+        ("conversations", lambda scene: history.ListConversationsRequest(page_token="nonsense")),
+        ("no base64", lambda scene: history.ListConversationsRequest(page_token="%%%")),
+        ("devices", lambda scene: users.ListDevicesRequest(page_token="nonsense")),
+        ("too long", lambda scene: history.ListConversationsRequest(page_token="a" * 257)),
+    ],
+    "wait_seconds": [("61", lambda scene: messaging.PollRequest(wait_seconds=61))],
+    "cursor": [("257 bytes", lambda scene: messaging.PollRequest(cursor="c" * 257))],
+    "name": [
+        ("none", lambda scene: groups.CreateGroupRequest(name="")),
+        ("101 letters", lambda scene: groups.CreateGroupRequest(name="a" * 101)),
+    ],
+    "member_ids": [
+        ("leading zeros", lambda scene: groups.CreateGroupRequest(name="g", member_ids=["u007"])),
+        ("unknown", lambda scene: groups.CreateGroupRequest(name="g", member_ids=["u9"])),
+        ("twice", lambda scene: groups.CreateGroupRequest(name="g", member_ids=[scene.bob.user_id] * 2)),
+        ("101", lambda scene: groups.CreateGroupRequest(name="g", member_ids=[f"u{n}" for n in range(1, 102)])),
+    ],
+    "group_id": [("leading zeros", lambda scene: groups.GetGroupRequest(group_id="g007"))],
+    "user_id": [("leading zeros", lambda scene: users.GetUserRequest(user_id="u007"))],
+    "username": [
+        ("capitals", lambda scene: users.RegisterRequest(username="Alice", password="12345678")),
+        ("a line feed", lambda scene: users.RegisterRequest(username="alice\n", password="12345678")),
+    ],
+    "password": [
+        ("7 bytes", lambda scene: users.RegisterRequest(username="somebody", password="1234567")),
+        ("257 bytes", lambda scene: users.RegisterRequest(username="somebody", password="a" * 257)),
+    ],
+}
+MISSING = {
+    "conversation_id": [
+        ("history of others", lambda scene: history.ListMessagesRequest(conversation_id="d.u1.u2")),
+        ("another inbox", lambda scene: history.ListEventsRequest(conversation_id=scene.bob.inbox)),
+        ("the wrong way round", lambda scene: history.ListEventsRequest(conversation_id=swapped(scene))),
+        ("nonsense", lambda scene: history.ListEventsRequest(conversation_id="nonsense")),
+    ],
+    "message_id": [
+        ("an edit of what is not there", on(messaging.EditMessageRequest, message_id="m1.1")),
+        ("leading zeros", on(messaging.EditMessageRequest, message_id="m01.01")),
+        ("the largest seq", on(messaging.ReactRequest, message_id=f"m1.{2**63 - 1}")),
+        ("beyond the largest seq", on(messaging.ReactRequest, message_id="m1.9999999999999999999")),
+    ],
+}
+
+
+@pytest.fixture
+async def scene(people: People, surface: str) -> Scene:
+    alice, bob = await people.two(surface)
+    sent = await alice.send(bob.user_id, "hello")
+    await bob.until_messages(sent.conversation_id, ["hello"])
+    return Scene(alice, bob, sent)
+
+
+async def outcomes(scene: Scene, cases: dict[str, list[Case]]) -> dict[str, Any]:
+    """What came of each case."""
+    found: dict[str, Any] = {}
+    for field, ways in cases.items():
+        for way, make in ways:
+            try:
+                found[f"{field}: {way}"] = await scene.alice.call(make(scene))
+            except Refused as refused:
+                found[f"{field}: {way}"] = refused
+    return found
+
+
+def expected(cases: dict[str, list[Case]], code: str, reason: str) -> dict[str, Any]:
+    """What must come of each case."""
+    return {f"{field}: {way}": Refused(code, reason, (field,)) for field, ways in cases.items() for way, _ in ways}
+
+
+async def test_a_field_that_breaks_its_rule_is_named(scene: Scene):
+    assert await outcomes(scene, INVALID) == expected(INVALID, "INVALID_ARGUMENT", "INVALID_FIELD")
+
+
+async def test_what_is_missing_and_what_is_forbidden_answer_alike(scene: Scene):
+    assert await outcomes(scene, MISSING) == expected(MISSING, "NOT_FOUND", "NOT_FOUND")
+
+
+async def test_what_just_fits_is_taken(scene: Scene):
+    largest = "é" * 8_192
+    sent = await scene.alice.send(scene.talk, largest, key="k" * 64)
+    await scene.bob.until(lambda: scene.bob.messages(scene.talk) == ["hello", largest], "the largest message")
+    assert (await scene.alice.history(scene.talk, limit=200))[0].content == largest
+    odd = '\0\x01\u202e\ufeff\U0010ffff\r\n"\\</script>'
+    await scene.alice.send(scene.talk, odd)
+    await scene.bob.until(lambda: scene.bob.messages(scene.talk)[2:] == [odd], "odd characters, unchanged")
+    await scene.alice.react(sent, "a" * 32)
+    answer = await scene.alice.call(history.ListEventsRequest(conversation_id=scene.talk, after_seq=NUMBER, limit=500))
+    assert (list(answer.events), answer.last_seq) == ([], 4)
+
+
+async def test_wrong_credentials_and_unknown_names_answer_alike(scene: Scene):
+    for name, password in (("nobody-here", "12345678"), ("a" * 64, "x"), ("' or 1=1 --", "' or 1=1 --")):
+        with pytest.raises(Refused) as refused:
+            await scene.alice.call(users.SignInRequest(username=name, password=password))
+        assert refused.value == Refused("UNAUTHENTICATED", "WRONG_CREDENTIALS")
