@@ -107,7 +107,7 @@ class CursorSessions:
         try:
             await self._node.open(session)
             if reset:
-                await self._node.greet(session, {})
+                await self._node.greet(session, {}, paced=False)
             session.greeted = True
         except BaseException:
             self._node.leave(session)

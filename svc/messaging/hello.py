@@ -35,14 +35,17 @@ class Hellos:
             except TimeoutError:
                 raise Unavailable("the session could not be opened in time: connect again") from None
 
-    async def greet(self, session: Session, known: Mapping[str, int]) -> None:
-        """Answer Hello: what differs from what the client knows, most recent first, in pages."""
+    async def greet(self, session: Session, known: Mapping[str, int], paced: bool) -> None:
+        """Answer Hello: what differs from what the client knows, most recent first, in pages. `paced`: somebody writes at the
+        same time, so the next page waits until there is room for it."""
         order = {name: place for place, name in enumerate(session.recent)}
         differing = [name for name, head in session.heads.items() if head != known.get(name, 0)]
         differing.sort(key=lambda name: order.get(name, -1))
         gone = [name for name in known if not session.is_in(name)]
         session.greeted = True
         for start in range(0, max(1, len(differing)), PAGE_CONVERSATIONS):
+            if paced:
+                await session.outbox.room()
             heads = await self._conversations.heads(session.user_id, differing[start : start + PAGE_CONVERSATIONS])
             complete = start + PAGE_CONVERSATIONS >= len(differing)
             session.outbox.control(session.encoder.hello_page(heads, gone if complete else (), complete))

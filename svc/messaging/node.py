@@ -122,9 +122,9 @@ class Node:
         """Join everything. Raises Busy, DeviceRevoked, Unavailable."""
         await self._hellos.open(session)
 
-    async def greet(self, session: Session, known: dict[str, int]) -> None:
-        """Answer Hello."""
-        await self._hellos.greet(session, known)
+    async def greet(self, session: Session, known: dict[str, int], paced: bool = True) -> None:
+        """Answer Hello. `paced`: somebody writes at the same time."""
+        await self._hellos.greet(session, known, paced)
 
     # What sessions ask
 

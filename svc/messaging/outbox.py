@@ -19,8 +19,8 @@ class _Entry(NamedTuple):
 
 
 class Outbox:
-    """A queue of encoded frames. When it would grow beyond its limit, all events in it give way to one Behind for each
-    conversation, and signals are dropped; what answers the client stays."""
+    """A queue of encoded frames. When its events would grow beyond the limit, all of them give way to one Behind for each
+    conversation, and signals are dropped; what answers the client stays. When even that is too much, it is `overwhelmed`."""
 
     def __init__(self, max_bytes: int, behind: Callable[[str, int], bytes]) -> None:
         self._max_bytes = max_bytes
@@ -28,8 +28,11 @@ class Outbox:
         self._entries: deque[_Entry] = deque()
         self._signals: dict[tuple[str, str], bytes] = {}  # (conversation, key) → frame: the newest of each
         self._bytes = 0
+        self._event_bytes = 0  # of these, what may give way
         self._signal_bytes = 0
         self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self.overwhelmed = False
         self._ended = False
         # Traces of the events that were taken last, for who writes them.
         self.traces: list[str] = []
@@ -51,7 +54,7 @@ class Outbox:
         self._put(_Entry(self._behind(conversation_id, head), conversation_id, head, ""))
 
     def control(self, frame: bytes) -> None:
-        """Queue what must arrive: answers, pages, heartbeats. The caller bounds their number."""
+        """Queue what must arrive: answers, pages, heartbeats. The caller bounds their number, or waits for `room`."""
         self._put(_Entry(frame, "", 0, ""))
 
     def signal(self, key: str, conversation_id: str, frame: bytes) -> None:
@@ -73,6 +76,7 @@ class Outbox:
             entry = self._entries.popleft()
             frames.append(entry.frame)
             size += len(entry.frame)
+            self._event_bytes -= _weight(entry) if entry.conversation_id else 0
             if entry.traceparent:
                 self.traces.append(entry.traceparent)
         self._bytes -= size + _ENTRY_BYTES * len(frames)
@@ -86,11 +90,19 @@ class Outbox:
             self._signal_bytes -= len(frame) + _ENTRY_BYTES
         if not self and not self._ended:
             self._ready.clear()
+        if self.size <= self._max_bytes // 2:
+            self._room.set()
         return b"".join(frames)
 
     async def wait(self) -> None:
         """Until there is something to take, or the session has ended."""
         await self._ready.wait()
+
+    async def room(self) -> None:
+        """Until less than half of the limit waits, or the session has ended. Only where another task writes."""
+        while self.size > self._max_bytes // 2 and not self._ended:
+            self._room.clear()
+            await self._room.wait()
 
     def nudge(self) -> None:
         """Wake the writer to look around."""
@@ -100,12 +112,15 @@ class Outbox:
         """Wake the writer for good."""
         self._ended = True
         self._ready.set()
+        self._room.set()
 
     def _put(self, entry: _Entry) -> None:
         self._entries.append(entry)
-        self._bytes += len(entry.frame) + _ENTRY_BYTES
-        if self._bytes > self._max_bytes:
-            self._overflow()
+        self._bytes += _weight(entry)
+        if entry.conversation_id:
+            self._event_bytes += _weight(entry)
+            if self._event_bytes > self._max_bytes:
+                self._overflow()
         self._ready.set()
 
     def _overflow(self) -> None:
@@ -117,8 +132,15 @@ class Outbox:
                 heads[entry.conversation_id] = max(entry.seq, heads.get(entry.conversation_id, 0))
             else:
                 kept.append(entry)
-        kept.extend(_Entry(self._behind(name, head), name, head, "") for name, head in heads.items())
+        behind = [_Entry(self._behind(name, head), name, head, "") for name, head in heads.items()]
+        kept.extend(behind)
         self._entries = kept
         self._signals.clear()
         self._signal_bytes = 0
-        self._bytes = sum(len(entry.frame) + _ENTRY_BYTES for entry in kept)
+        self._bytes = sum(map(_weight, kept))
+        self._event_bytes = sum(map(_weight, behind))
+        self.overwhelmed = self._event_bytes > self._max_bytes
+
+
+def _weight(entry: _Entry) -> int:
+    return len(entry.frame) + _ENTRY_BYTES

@@ -51,12 +51,17 @@ class MessagingServicer:
 
     async def Subscribe(self, request: api.SubscribeRequest, call: Call) -> AsyncIterator[bytes]:
         known = to_known(request)
-        async with self._node.session(call.caller) as session:
+        async with (
+            self._node.session(call.caller) as session,
+            owned(self._hello(session, known), "hello", session.fail),
+        ):
             session.heartbeats = True
-            await self._node.open(session)
-            await self._node.greet(session, known)
             async for frame in self._write(session):
                 yield frame
+
+    async def _hello(self, session: Session, known: dict[str, int]) -> None:
+        await self._node.open(session)
+        await self._node.greet(session, known)
 
     async def StreamEvents(self, request: api.StreamEventsRequest, call: Call) -> AsyncIterator[HttpBody]:
         cursor = request.cursor or call.metadata.get("last-event-id", "")

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from svc.kernel.errors import DeviceRevoked, StonechatError
+from svc.kernel.errors import DeviceRevoked, RateLimited, StonechatError
 from svc.kernel.identity import Identity
 from svc.kernel.ids import inbox_of
 from svc.kernel.record import Kind
@@ -126,6 +126,7 @@ class Session:
         if name not in self.heads or self.ended.is_set():
             return
         self.outbox.event(event.frame, name, event.seq, event.traceparent)
+        self._check_pace()
         if name == self.inbox:
             self._told(event)
         elif event.kind == Kind.MEMBERSHIP and self.user_id in event.subjects:
@@ -135,10 +136,15 @@ class Session:
     def behind(self, conversation_id: str, head: int) -> None:
         if conversation_id in self.heads and not self.ended.is_set():
             self.outbox.behind(conversation_id, head)
+            self._check_pace()
 
     def signal(self, signal: Signal) -> None:
         if signal.conversation_id in self.heads and self.greeted and not self.ended.is_set():
             self.outbox.signal(signal.key, signal.conversation_id, signal.frame)
+
+    def _check_pace(self) -> None:
+        if self.outbox.overwhelmed:
+            self.end(RateLimited("the session does not keep up: connect again and say what is known"))
 
     def _live(self, conversation_id: str, head: int) -> None:
         self.heads[conversation_id] = head
