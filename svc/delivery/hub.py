@@ -30,7 +30,7 @@ class NodeQueue:
             return
         self._items.append(item)
         self._bytes += _size(item)
-        if self._bytes > self._max_bytes:
+        if self._bytes > self._limit():
             self._overflow()
         self._wake()
 
@@ -45,21 +45,29 @@ class NodeQueue:
         self._items, self._bytes = [], 0
         self._wake()
 
+    def _limit(self) -> int:
+        # An Ack and a Moved for each subscription always fit: a node with very many could never open a stream otherwise.
+        return self._max_bytes + 2 * _ITEM_BYTES * len(self.subscribed)
+
     def _overflow(self) -> None:
         kept: list[Item] = []
+        acks: dict[str, Item] = {}
         heads: dict[str, int] = {}
         for item in self._items:
             if isinstance(item, Event):
                 heads[item.conversation_id] = max(item.seq, heads.get(item.conversation_id, 0))
             elif isinstance(item, Moved):
                 heads[item.conversation_id] = max(item.head, heads.get(item.conversation_id, 0))
+            elif isinstance(item, Ack):
+                acks[item.conversation_id] = item
             elif not isinstance(item, Signal):
                 kept.append(item)
         # Acks stay and come first: a pending conversation ignores everything before its Ack.
-        self._items = kept + [Moved(conversation_id, head) for conversation_id, head in heads.items()]
+        moved = [Moved(conversation_id, head) for conversation_id, head in heads.items()]
+        self._items = [*kept, *acks.values(), *moved]
         self._bytes = sum(_size(item) for item in self._items)
         self.overflows += 1
-        if self._bytes > self._max_bytes:
+        if self._bytes > self._limit():
             self.end()
 
 

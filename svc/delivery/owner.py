@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 
 from svc.delivery.hub import Hub
 from svc.delivery.loader import Loader
-from svc.delivery.model import Event, Key, LogIncidentError, Verdict
+from svc.delivery.model import Event, Key, KeyRow, LogIncidentError, Verdict
 from svc.delivery.ports import Encoder, MessageStore
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round, waves
@@ -292,8 +292,9 @@ class Owner:
 
     def ask(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
         """A node lists requests whose answers it may have missed (S9)."""
-        self._asked.append((node, requests))
-        self._ask.set()
+        if requests:
+            self._asked.append((node, requests))
+            self._ask.set()
 
     async def _serve_unanswered(self) -> None:
         while True:
@@ -304,13 +305,20 @@ class Owner:
                 await self._answer_stored(node, requests)
 
     async def _answer_stored(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
-        # Those that are not stored yet are answered as the log is read.
-        asked = {Key(r.conversation_id, r.sender_id, r.client_message_id): r for r in requests}
-        rows = await self._retry.until_done("look up keys", lambda: self._store.keys(list(asked)))
-        for key, row in rows.items():
-            request = asked[key]
-            outcome = relay.Outcome.STORED if row.record_id == request.record_id else relay.Outcome.REPEAT
-            self.hub.answer(node, relay.Answer(request.request_id, outcome, row.seq, row.record_id, row.time_us))
+        # What is not through yet is answered as the log is read. A key row alone says too little: its event may not be stored,
+        # and of a repeat only the verdict knows whether it asks the same. Such a request waits, and is repeated.
+        keys = {r.request_id: Key(r.conversation_id, r.sender_id, r.client_message_id) for r in requests}
+        asked = sorted(set(keys.values()))
+        rows = await self._retry.until_done("look up keys", lambda: self._store.keys(asked))
+        for request in requests:
+            row = rows.get(keys[request.request_id])
+            if row is not None and row.record_id == request.record_id and self._is_through(request, row):
+                stored = relay.Outcome.STORED
+                self.hub.answer(node, relay.Answer(request.request_id, stored, row.seq, row.record_id, row.time_us))
+
+    def _is_through(self, request: relay.Unanswered, row: KeyRow) -> bool:
+        name = request.conversation_id
+        return self.loader.is_here(name) and self.loader.sequencer(name).is_through(row.position)
 
     # Keeping going
 

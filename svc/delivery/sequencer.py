@@ -29,7 +29,8 @@ from svc.kernel.record import CHANGES, Kind, Record
 from svc.kernel.relay import Outcome
 
 WINDOW_US = 24 * 3600 * 1_000_000
-"""How far back in append time a repeat is recognised without a look-up (L7)."""
+"""How old the first event of a key may be, in append time, for a record to be its repeat (L7). Whoever remembers more must
+not know more: key rows live longer only so that replays of old records find them."""
 
 _KEYS_PER_CONVERSATION = 2048
 _STATE_BYTES = 400
@@ -57,9 +58,9 @@ class _Conversation:
     head: Head
     # Rows that a former owner stored at or above our start, by position (T2).
     known: dict[Position, Row]
-    # Recent keys, oldest first; it holds every key of a record appended at or after `complete_since_us`.
+    # Recent keys, oldest first; it holds the key of every event whose time is `complete_since_us` or later.
     keys: OrderedDict[Key, KeyRow]
-    complete_since_us: int | None
+    complete_since_us: int
     # Events of this batch that the store may not have yet: what later records of it may name.
     fresh: dict[int, Target]
 
@@ -76,7 +77,7 @@ class Sequencer:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
-        self._unsettled: list[_Conversation] = []
+        self._unsettled: dict[str, _Conversation] = {}
 
     def is_loaded(self, conversation_id: str) -> bool:
         """Whether records of a conversation can be judged without loading it."""
@@ -102,8 +103,8 @@ class Sequencer:
             head=stored.head,
             known={row.position: row for row in stored.rows if row.position >= self.start},
             keys=OrderedDict(),
-            # A conversation without events has no keys: the window reaches back for ever.
-            complete_since_us=0 if stored.head.seq == 0 else None,
+            # Times grow: whatever is numbered from now on is later. Without events the window reaches back for ever.
+            complete_since_us=stored.head.time_us + 1 if stored.head.seq else 0,
             fresh={},
         )
         self._conversations[conversation_id] = state
@@ -131,11 +132,10 @@ class Sequencer:
         position = Position(self.era, entry.offset)
         if position <= state.head.position:
             return self._known(state, entry, record, position, facts)
-        if record.not_after_us and entry.appended_us > record.not_after_us:
-            return Verdict(record, Outcome.EXPIRED)
-        first = self._first_with_key(state, record, facts)
-        if first is not None and first.position != position:
+        if (first := self._first_with_key(state, entry, record, facts)) is not None:
             return _repeat(record, first)
+        if _is_expired(entry, record):
+            return Verdict(record, Outcome.EXPIRED)
         if record.kind is Kind.MEMBERSHIP and record.version <= state.head.version:
             return Verdict(record, Outcome.STALE)
         if record.kind in CHANGES and not self._may_change(state, record, facts):
@@ -161,14 +161,19 @@ class Sequencer:
         """The batch is stored: forget what only mattered until then, and idle conversations beyond the memory limit. Returns
         those that were forgotten."""
         forgotten = []
-        for state in self._unsettled:
+        for state in self._unsettled.values():
             state.fresh.clear()
+            self._forget_keys(state)
         self._unsettled.clear()
         while self._bytes > self._max_bytes and len(self._conversations) > 1:
             conversation_id, state = self._conversations.popitem(last=False)
             self._bytes -= state.size()
             forgotten.append(conversation_id)
         return forgotten
+
+    def is_through(self, position: Position) -> bool:
+        """Whether the record at a position has been stored and relayed with all that belongs to it."""
+        return position.era == self.era and position < self.start
 
     def advanced(self, offset: int) -> None:
         """Every record below `offset` is through: conversations loaded from now on need no older rows."""
@@ -185,13 +190,12 @@ class Sequencer:
             if row.kind is Kind.UNPROCESSABLE:
                 return self.unprocessable(entry, record, "it was parked before")
             event = _event_again(record, row)
-            self._remember(state, entry, record, event.key_row())
+            self._remember(state, event)
             return _answer(record, Outcome.STORED, event)
-        if record.not_after_us and entry.appended_us > record.not_after_us:
-            return Verdict(record, Outcome.EXPIRED)
-        first = self._first_with_key(state, record, facts)
-        if first is not None:
+        if (first := self._first_with_key(state, entry, record, facts)) is not None:
             return _repeat(record, first)
+        if _is_expired(entry, record):
+            return Verdict(record, Outcome.EXPIRED)
         return Verdict(record, Outcome.STALE if record.kind is Kind.MEMBERSHIP else Outcome.NO_TARGET)
 
     def _number(
@@ -215,39 +219,49 @@ class Sequencer:
             version=max(before.version, record.version),
         )
         if kind is not Kind.UNPROCESSABLE:
-            self._remember(state, entry, record, event.key_row())
+            self._remember(state, event)
         state.head = event.head()
-        if not state.fresh:
-            self._unsettled.append(state)
+        self._unsettled[event.conversation_id] = state
         state.fresh[event.seq] = Target(event.seq, record.record_id, record.sender_id, kind)
         return _answer(record, outcome, event, error)
 
-    def _remember(self, state: _Conversation, entry: LoggedEntry, record: Record, row: KeyRow) -> None:
-        if state.complete_since_us is None:
-            state.complete_since_us = entry.appended_us
-        state.keys[key_of(record)] = row
+    def _remember(self, state: _Conversation, event: Event) -> None:
+        state.keys[key_of(event.record)] = event.key_row()
         self._bytes += _KEY_BYTES
-        if len(state.keys) > _KEYS_PER_CONVERSATION:
+        self._unsettled[event.conversation_id] = state
+
+    def _forget_keys(self, state: _Conversation) -> None:
+        # Only between batches: what is judged relies on what `missing` saw in memory.
+        while len(state.keys) > _KEYS_PER_CONVERSATION:
             _, dropped = state.keys.popitem(last=False)
-            # An event's time is never before its append time, so the window is complete after the dropped one's.
             state.complete_since_us = max(state.complete_since_us, dropped.time_us + 1)
             self._bytes -= _KEY_BYTES
 
     @staticmethod
     def _window_covers(state: _Conversation, appended_us: int) -> bool:
-        return state.complete_since_us is not None and state.complete_since_us <= max(0, appended_us - WINDOW_US)
+        return state.complete_since_us <= max(0, appended_us - WINDOW_US)
 
-    @staticmethod
-    def _first_with_key(state: _Conversation, record: Record, facts: Facts) -> KeyRow | None:
+    def _first_with_key(self, state: _Conversation, entry: LoggedEntry, record: Record, facts: Facts) -> KeyRow | None:
         key = key_of(record)
-        return state.keys.get(key) or facts.keys.get(key)
+        first = state.keys.get(key) or facts.keys.get(key)
+        # A key row at or above our position is not an earlier record's: another owner is ahead of us. One above the head was
+        # written without its event.
+        if first is None or first.position >= Position(self.era, entry.offset) or first.seq > state.head.seq:
+            return None
+        return first if first.time_us >= entry.appended_us - WINDOW_US else None
 
     @staticmethod
     def _may_change(state: _Conversation, record: Record, facts: Facts) -> bool:
+        if record.target_seq > state.head.seq:
+            return False  # another owner, ahead of us, may have stored it already
         target = state.fresh.get(record.target_seq) or facts.targets.get((record.conversation_id, record.target_seq))
         if target is None or target.record_id != record.target_record_id or target.kind is not Kind.MESSAGE:
             return False
         return record.kind is Kind.REACTION or target.sender_id == record.sender_id
+
+
+def _is_expired(entry: LoggedEntry, record: Record) -> bool:
+    return bool(record.not_after_us) and entry.appended_us > record.not_after_us
 
 
 def _event_again(record: Record, row: Row) -> Event:

@@ -34,7 +34,11 @@ def show(result: Result) -> None:
 def main() -> int:
     if os.environ.get("PYTHONHASHSEED") != "0":
         # The order of sets is part of a schedule.
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            {**os.environ, "PYTHONHASHSEED": "0"},
+        )
     options = arguments()
     gc.disable()
     with quiet():

@@ -140,7 +140,9 @@ class People:
         made = self.record(intent, node)
         partition = self._world.wrong_partition() if self._world.chance(self._world.wrong_map) else None
         future: asyncio.Future[Answer | StonechatError] = asyncio.get_running_loop().create_future()
-        self._world.trace(node.name, "sends", f"{made.kind.name} {intent.key} record {made.record_id} {made.target_seq}")
+        self._world.trace(
+            node.name, "sends", f"{made.kind.name} {intent.key} record {made.record_id} {made.target_seq}"
+        )
 
         def answered(answer: Answer | StonechatError) -> None:
             if not future.done():

@@ -216,7 +216,9 @@ class Checker:
                 told = self._told[wire].setdefault(item.conversation_id, _Told())
                 self._head_told(item.conversation_id, item.head)
                 if max(told.before, told.at or 0) > item.head:
-                    self.fail("an Ack is exact", f"Ack({item.conversation_id}, {item.head}) after {told.before}, {told.at}")
+                    self.fail(
+                        "an Ack is exact", f"Ack({item.conversation_id}, {item.head}) after {told.before}, {told.at}"
+                    )
                 told.at = item.head
             case relay.Moved():
                 told = self._told[wire].setdefault(item.conversation_id, _Told())
@@ -253,7 +255,9 @@ class Checker:
         right = self._world.reference.by_record.get(record_id or 0, [])
         found = (answer.outcome, answer.seq, answer.record_id, answer.time_us)
         if found not in [(it.outcome, it.seq, it.record_id, it.time_us) for it in right]:
-            self.fail("the right answer", f"request {answer.request_id}, record {record_id}: {found}, not {_answers(right)}")
+            self.fail(
+                "the right answer", f"request {answer.request_id}, record {record_id}: {found}, not {_answers(right)}"
+            )
             return
         if answer.outcome in (Outcome.STORED, Outcome.REPEAT, Outcome.UNPROCESSABLE):
             event = self._world.reference.event(right[0].record.conversation_id, answer.seq)
@@ -327,4 +331,6 @@ def _short(event: Event | None) -> str:
 
 
 def _answers(right: Sequence[Expected]) -> str:
-    return " or ".join(f"{it.outcome.name} {it.seq} {it.record_id} {it.time_us}" for it in right) or "none: not in the log"
+    return (
+        " or ".join(f"{it.outcome.name} {it.seq} {it.record_id} {it.time_us}" for it in right) or "none: not in the log"
+    )

@@ -23,6 +23,7 @@ class SharedLog:
         self.partitions = partitions
         self.topics: dict[str, list[list[LoggedEntry]]] = defaultdict(lambda: [[] for _ in range(partitions)])
         self.commits: dict[tuple[str, str, int], int] = {}
+        self.done: dict[int, int] = {}  # per partition, the highest offset that was ever committed in its era
         self.eras: dict[int, int] = {}
         self.claim = 0
         self.clock_us = 0
@@ -174,6 +175,7 @@ class LogPort:
             if not self._log.down:
                 for partition, offset in offsets.items():
                     self._log.commits[(group, topic, partition)] = offset
+                    self._log.done[partition] = max(offset, self._log.done.get(partition, 0))
                 self._world.checker.committed(group, offsets)
 
         if outcome == "late":
@@ -197,6 +199,7 @@ class LogPort:
         await self._ask("log.start_era")
         if era > self._log.eras.get(partition, 1):
             self._log.eras[partition] = era
+            self._log.done.pop(partition, None)
             self._world.checker.era_started(partition, era)
 
     async def next_claim(self) -> int:

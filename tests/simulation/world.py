@@ -206,8 +206,11 @@ class World:
         self.checker.finish()
 
     def _leave_former_owners(self) -> None:
-        # The registry names one owner: nodes learn of it, and leave the others.
-        newest = max((owner.claim for owner in self.owners), default=0)
+        # The registry names one owner: nodes learn of it, and leave the others. When it has died somebody else claims.
+        claims = [owner.claim for owner in self.living_owners()]
+        newest = max(claims, default=0)
+        if newest < self.log.claim and 0 not in claims:
+            self.start_owner()
         for wire in list(self.wires):
             if wire.claim < newest:
                 wire.break_()
@@ -216,10 +219,9 @@ class World:
         for intent in self.people.waiting.values():
             return f"{intent.key} is not answered"
         ends = self.log.ends(ACCEPTED)
-        done = {key[2]: offset for key, offset in self.log.commits.items()}
         for partition, end in ends.items():
-            if done.get(partition, 0) != end:
-                return f"partition {partition} is committed up to {done.get(partition, 0)} of {end}"
+            if (done := self.log.done.get(partition, 0)) < end:
+                return f"partition {partition} is committed up to {done} of {end}"
         for client in self.clients:
             for name, ledger in client.ledgers.items():
                 head = len(self.reference.events(name))
