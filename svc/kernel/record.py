@@ -10,6 +10,7 @@ from enum import IntEnum
 from google.protobuf.message import DecodeError
 
 from stonechat.delivery.v1 import record_pb2
+from stonechat.messaging.v1.conversation_event_pb2 import Edit
 from svc.kernel.errors import MalformedRequest
 from svc.kernel.eventlog import Entry
 from svc.kernel.ids import SYSTEM, is_conversation_id
@@ -89,10 +90,13 @@ def encode(record: Record) -> bytes:
 
 
 def decode(value: bytes) -> Record:
-    """The record that was encoded. Raises MalformedRequest when the bytes are none, or it names no conversation."""
+    """The record that was encoded. Raises MalformedRequest when the bytes are none, it names no conversation, or it is an edit
+    with a body that is none: the only body that the owner has to read."""
     try:
         message = record_pb2.Record.FromString(value)
         kind = Kind(message.kind)
+        if kind is Kind.EDIT:
+            Edit.FromString(message.body)
     except (DecodeError, ValueError) as error:
         raise MalformedRequest(f"no record: {error}") from None
     if not is_conversation_id(message.conversation_id):

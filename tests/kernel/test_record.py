@@ -1,5 +1,7 @@
 """What is appended to the log is read back as it was."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ RECORDS = st.builds(
     version=NUMBERS,
     joined=st.lists(st.text(max_size=20), max_size=4).map(tuple),
     left=st.lists(st.text(max_size=20), max_size=4).map(tuple),
-)
+).map(lambda record: replace(record, body=b"") if record.kind is Kind.EDIT else record)
 
 
 @given(RECORDS)
@@ -62,6 +64,13 @@ def test_a_record_of_no_conversation_is_malformed(conversation_id: str):
     """There is nobody to number it."""
     with pytest.raises(MalformedRequest, match="no conversation"):
         decode(encode(Record(Kind.MESSAGE, conversation_id, "u1", "k", 1, b"")))
+
+
+def test_an_edit_with_a_body_that_is_none_is_malformed():
+    """The owner changes the message that it names, so it must be able to read it."""
+    edit = Record(Kind.EDIT, "g1", "u1", "k", 1, b"\xff")
+    with pytest.raises(MalformedRequest, match="no record"):
+        decode(encode(edit))
 
 
 def test_a_kind_that_this_program_does_not_know_is_malformed():
