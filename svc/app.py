@@ -18,9 +18,8 @@ from prometheus_client import start_http_server
 
 from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import open_database
-from svc.backends.sqlite_log import open_event_log
+from svc.backends.sqlite_log import SqliteEventLog, open_event_log
 from svc.controlplane.wiring import edge
-from svc.delivery.owner import GROUP as DELIVERY_GROUP
 from svc.delivery.wiring import open_delivery
 from svc.groups.wiring import open_groups
 from svc.history.wiring import open_history
@@ -28,7 +27,6 @@ from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import Channels
 from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, StonechatError
-from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.identity import TokenVerifier
 from svc.kernel.ids import new_boot_id
 from svc.kernel.lifecycle import data_folder, stop_on_signals, watchdog
@@ -123,10 +121,9 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
         yield Running(front.url, messaging.node)
 
 
-async def _require_messages(path: Path, event_log: EventLog) -> None:
+async def _require_messages(path: Path, event_log: SqliteEventLog) -> None:
     """What the log says is stored is never read from it again: without the messages a new file would count from 1 anew."""
-    committed = await event_log.committed(DELIVERY_GROUP, ACCEPTED)
-    if any(committed.values()) and not await asyncio.to_thread(path.exists):
+    if await event_log.is_consumed() and not await asyncio.to_thread(path.exists):
         raise StartError(
             f"{path} is missing, but the log beside it says that messages were stored there: restore it from a backup, or move"
             " the whole folder away to begin with nothing"

@@ -196,6 +196,12 @@ class SqliteEventLog:
         """Whether nobody ever claimed a partition of it."""
         return await self._database.read(lambda c: c.execute("SELECT 1 FROM claims").fetchone() is None)
 
+    async def is_consumed(self) -> bool:
+        """Whether anybody has committed anything of it."""
+        return await self._database.read(
+            lambda c: c.execute("SELECT 1 FROM commits WHERE offset > 0").fetchone() is not None
+        )
+
     async def next_claim(self) -> int:
         def work(connection: sqlite3.Connection) -> int:
             connection.execute(
