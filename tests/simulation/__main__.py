@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from tests.simulation.run import Result, quiet, run_schedule
-from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.scenarios import SCENARIOS, WEIGHTED
 
 
 def arguments() -> argparse.Namespace:
@@ -59,7 +59,7 @@ def many(options: argparse.Namespace) -> int:
     began, answers, violations = time.monotonic(), Counter[str](), Counter[str]()
     first: dict[str, Result] = {}
     seconds = 0.0
-    names = [options.scenario] if options.scenario else sorted(SCENARIOS)
+    names = [options.scenario] if options.scenario else WEIGHTED
     for number in range(options.schedules):
         seed = options.first + number * options.step
         result = run_schedule(names[seed % len(names)], seed)
@@ -78,7 +78,7 @@ def many(options: argparse.Namespace) -> int:
     progress(options.schedules, began)
     print(f"answers {dict(answers)}; {seconds:.0f} s of virtual time")
     for name, count in violations.most_common():
-        print(f"{count} × {name}: {first[name].violation}\n    {first[name].command}")
+        print(f"{count} times {name}: {first[name].violation}\n    {first[name].command}")
     return 1 if violations else 0
 
 

@@ -13,6 +13,7 @@ from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, LoggedEntry
 from svc.kernel.ids import SnowflakeGenerator, message_id
 from svc.kernel.record import Kind
 from svc.kernel.relay import Outcome
+from tests.simulation.model_log import era_of
 from tests.simulation.reference import Expected
 from tests.simulation.replicas import Cells, Replica, bucket_events, change_of, fixed_of, list_rows
 
@@ -48,6 +49,7 @@ class Checker:
         self._told: dict[Wire, dict[str, _Told]] = {}
         self._asked: dict[tuple[str, int], int] = {}
         self._answers: dict[Key, tuple[int, int, int]] = {}
+        self.unnoticed: set[int] = set()  # partitions whose log was cut: commits say nothing until that is noticed
         self.acknowledged_events = 0
 
     def fail(self, invariant: str, text: str) -> None:
@@ -138,9 +140,9 @@ class Checker:
 
     def committed(self, group: str, offsets: dict[int, int]) -> None:
         """Offsets are committed: every record below is through all steps (T3)."""
-        era = int(group.rpartition(".")[2]) if "." in group else 0
+        era = era_of(group)
         for partition, offset in offsets.items():
-            if era and era != self._world.reference.eras[partition]:
+            if era != self._world.reference.eras[partition] or partition in self.unnoticed:
                 continue
             verdicts = self._world.reference.verdicts[partition]
             for at in range(self._verified.get(partition, 0), min(offset, len(verdicts))):
@@ -174,8 +176,14 @@ class Checker:
 
     def era_started(self, partition: int, era: int) -> None:
         """After an incident of the log its positions count anew."""
-        self._verified[partition] = 0
+        self.unnoticed.discard(partition)
         self._world.restart_reference(partition, era)
+
+    def restarted(self, partition: int, stored: dict[str, list[Event]]) -> None:
+        """What is stored stands, even where its record is lost; such a record is not announced any more."""
+        self._verified[partition] = 0
+        for name, events in stored.items():
+            self._announced[name] = max(len(events), self._announced.get(name, 0))
 
     # The store
 

@@ -29,6 +29,7 @@ class SharedLog:
         self.clock_us = 0
         self.down = False
         self.locked = False  # producers are refused: nobody has looked yet at what an incident left
+        self.claiming: set[Process] = set()  # who claims, since the log was cut
         self.told: list[Appended] = []
         self.consumers: list[ModelConsumer] = []
 
@@ -56,9 +57,16 @@ class SharedLog:
         """Lose the tail of `conversation.accepted`: an incident. Whoever reads it loses the connection."""
         for partition, end in ends.items():
             del self.topics[ACCEPTED][partition][end:]
+        self.claiming.clear()
+        self.locked = True
         for consumer in self.consumers:
             consumer.broken = True
             consumer.wake.set()
+
+
+def era_of(group: str) -> int:
+    """The era in which a group's offsets count."""
+    return int(group.rpartition(".")[2])
 
 
 class ModelConsumer:
@@ -127,7 +135,7 @@ class LogPort:
         outcome = self._outcome(refused)
 
         def place() -> None:
-            if not (self._log.down or self._log.locked and self._process.name.startswith("node")):
+            if not (self._log.down or (self._log.locked and self._process.name.startswith("node"))):
                 offsets.extend(self._log.place(topic, given))
 
         if outcome == "late":
@@ -160,11 +168,13 @@ class LogPort:
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         await self._ask("log.end_offsets")
-        self._log.locked = False
+        if self._process in self._log.claiming:
+            self._log.locked = False
         return self._log.ends(topic)
 
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         await self._ask("log.committed")
+        self._log.claiming.add(self._process)
         return {key[2]: offset for key, offset in self._log.commits.items() if key[:2] == (group, topic)}
 
     async def commit(self, group: str, topic: str, offsets: dict[int, int]) -> None:
@@ -175,7 +185,8 @@ class LogPort:
             if not self._log.down:
                 for partition, offset in offsets.items():
                     self._log.commits[(group, topic, partition)] = offset
-                    self._log.done[partition] = max(offset, self._log.done.get(partition, 0))
+                    if era_of(group) == self._log.eras.get(partition, 1):
+                        self._log.done[partition] = max(offset, self._log.done.get(partition, 0))
                 self._world.checker.committed(group, offsets)
 
         if outcome == "late":

@@ -38,6 +38,8 @@ class SharedStore:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.replicas = [Replica.empty(number) for number in range(REPLICAS)]
+        self.only: Replica | None = None  # what lands partly lands here alone
+        self.failing_bucket: int | None = None  # writes of event rows of this bucket fail
 
     def serving(self) -> list[Replica]:
         return [replica for replica in self.replicas if replica.serving]
@@ -194,9 +196,16 @@ class StorePort:
             await asyncio.sleep(1.0)
             await self._process.end(call)
             raise Unavailable("the store cannot be reached")
-        if self._process.dies_at is not None and self._process.reach(call, "half"):
+        if self._process.stops_at is not None and self._process.reach(call, "half"):
             self._land_partly(mutations)
-            await self._process.turn()
+            await self._process.end(call)
+            raise Unavailable("the write's outcome is unknown")
+        if self._store.failing_bucket is not None:
+            found = [it for it in mutations if isinstance(it, Bucketed) and it.bucket == self._store.failing_bucket]
+            if found:
+                self._land([it for it in mutations if it not in found])
+                await self._process.end(call)
+                raise Unavailable("one bucket cannot be written")
         if world.chance(world.weather.store_unknown):
             self._land_partly(mutations)
             await asyncio.sleep(world.between(0.005, 0.5))
@@ -225,7 +234,7 @@ class StorePort:
         store, world = self._store, self._world
         spread = world.random.random()
         for mutation in mutations:
-            for replica in store.replicas:
+            for replica in [store.only] if store.only else store.replicas:
                 if world.chance(spread) and replica.serving:
                     if world.chance(0.7):
                         store.apply(replica, [mutation])

@@ -11,7 +11,7 @@ EPOCH_US = 1_750_000_000_000_000
 
 
 class Process:
-    """Runs, is paused (SIGSTOP) or is dead (SIGKILL). `dies_at`: (call, phase, countdown) at which it kills itself."""
+    """Runs, is paused (SIGSTOP) or is dead (SIGKILL). `stops_at`: the call and phase at which that happens by itself."""
 
     def __init__(self, world: "World", name: str) -> None:
         self.world = world
@@ -20,7 +20,9 @@ class Process:
         self.paused = False
         self.store_cut = False
         self.log_cut = False
-        self.dies_at: tuple[str, str, int] | None = None
+        self.stops_at: tuple[str, str] | None = None
+        self._countdown = 0
+        self._stop: Callable[[], None] = self.kill
         self.skew_us = 0
         self.when_killed: list[Callable[[], None]] = []
         self._resumed = asyncio.Event()
@@ -79,28 +81,31 @@ class Process:
         if self.paused or not self.alive:
             await self.turn()
         self.world.trace(self.name, call, text)
-        if self.dies_at is not None:
+        if self.stops_at is not None:
             self.reach(call, "begin")
             await self.turn()
 
     async def end(self, call: str) -> None:
         """A call to the world returns."""
-        if self.dies_at is not None:
+        if self.stops_at is not None:
             self.reach(call, "end")
         if self.paused or not self.alive:
             await self.turn()
 
+    def stop_at(self, call: str, phase: str, count: int, stop: Callable[[], None] | None = None) -> None:
+        """Die, or do something else, when a call reaches a phase for the count-th time."""
+        self.stops_at, self._countdown, self._stop = (call, phase), count, stop or self.kill
+
     def reach(self, call: str, phase: str) -> bool:
-        """Die here, if that is the plan."""
-        if self.dies_at is None or self.dies_at[:2] != (call, phase):
+        """Stop here, if that is the plan."""
+        if self.stops_at != (call, phase):
             return False
-        countdown = self.dies_at[2] - 1
-        self.dies_at = (call, phase, countdown)
-        if countdown > 0:
+        self._countdown -= 1
+        if self._countdown > 0:
             return False
-        self.dies_at = None
+        self.stops_at = None
         self.world.trace(self.name, f"reached {call} {phase}")
-        self.kill()
+        self._stop()
         return True
 
     async def land(self, delay: float, effect: Callable[[], None]) -> None:

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from svc.delivery import model, sequencer
-from svc.delivery.sequencer import Facts, Sequencer
 from svc.delivery.model import Verdict
+from svc.delivery.sequencer import Facts, Sequencer
 from svc.kernel import clock
 from svc.kernel.eventlog import LoggedEntry
 from svc.kernel.record import Record
@@ -120,16 +120,16 @@ def run_schedule(scenario: str, seed: int, tracing: bool = False) -> Result:
 
 
 async def _run(result: Result, tracing: bool) -> None:
-    world = World((result.scenario, result.seed), tracing)
+    settings = Settings.draw(random.Random(repr((result.seed, result.scenario))))
+    world = World((result.scenario, result.seed), tracing, settings)
     result.lines = world.lines
     ERRORS.world = world
     world.loop.set_exception_handler(
         lambda loop, context: world.fail("the harness works", f"{context['message']} {context.get('exception')!r}")
     )
-    settings = Settings.draw(world.random)
 
     async def whole() -> None:
-        await SCENARIOS[result.scenario](world, settings)
+        await SCENARIOS[result.scenario](world)
         await world.heal()
 
     with _patched(world.random, settings):

@@ -1,4 +1,7 @@
-"""What schedules are drawn from. A scenario acts on a world; afterwards the world heals and everything is checked."""
+"""What schedules are drawn from. A scenario acts on a world; afterwards the world heals and everything is checked.
+
+The numbers are those of the fault tests in ARCHITECTURE.md; S9, S11, S12 and L7 are rules of the protocol.
+"""
 
 import asyncio
 import random
@@ -6,9 +9,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from svc.kernel.record import Kind
-from tests.simulation.intents import Intent
-from tests.simulation.reference import POISON
-from tests.simulation.world import CONVERSATIONS, DIRECT, GROUP, OTHER_DIRECT, USERS, World
+from tests.simulation.acts import begin, change, change_members, move, repeat_old, say, talk, too_late
+from tests.simulation.faults import lose_tail, replace_replica, storm, strike, take_over_when_killed
+from tests.simulation.world import DIRECT, GROUP, OTHER_DIRECT, World
+
+POINTS = (
+    ("store.load", "end"),  # woken
+    ("store.keys", "end"),
+    ("store.write", "begin"),  # seq given
+    ("store.write", "half"),  # half of the batches sent
+    ("store.write", "end"),  # stored
+    ("log.append conversation.events", "begin"),  # relayed
+    ("log.append conversation.events", "end"),  # announced
+    ("log.append conversation.accepted", "begin"),
+    ("log.commit", "begin"),  # before commit
+    ("log.commit", "end"),
+)
 
 
 @dataclass(slots=True)
@@ -30,146 +46,10 @@ class Settings:
         )
 
 
-Scenario = Callable[[World, Settings], Awaitable[None]]
+Scenario = Callable[[World], Awaitable[None]]
 
 
-async def begin(world: World, nodes: int, owners: int) -> None:
-    """Owners, nodes, and clients that follow what they are part of."""
-    for _ in range(owners):
-        world.start_owner()
-    for _ in range(nodes):
-        world.start_node()
-    for client in world.clients:
-        client.follow(f"inbox.{client.user}")
-        for name in members_of(client.user):
-            if world.chance(0.8):
-                client.follow(name)
-        client.connect(world.random.choice(world.nodes))
-    await asyncio.sleep(world.between(0.0, 0.3))
-
-
-def members_of(user: str) -> list[str]:
-    """Conversations that a user is part of."""
-    return [name for name in CONVERSATIONS if name == GROUP or user in name.split(".")]
-
-
-def some_sender(world: World, name: str) -> str:
-    return world.random.choice([user for user in USERS if name in members_of(user)])
-
-
-def say(world: World, name: str | None = None) -> Intent:
-    """Somebody writes, now and then twice at once."""
-    name = name or world.random.choice(CONVERSATIONS)
-    intent = world.people.message(name, some_sender(world, name), seconds=world.random.choice((0.0, 0.0, 5.0, 20.0)))
-    world.people.send(intent)
-    if world.chance(0.15):
-        world.people.send(world.people.repeat(intent))
-    if world.chance(0.07):
-        world.people.send(world.people.other_content(intent))
-    return intent
-
-
-def repeat_old(world: World) -> None:
-    """A device that did not hear of its answer."""
-    known = [intent for found in world.people.messages.values() for intent, _ in found]
-    if known:
-        intent = world.random.choice(known)
-        again = world.people.other_content(intent) if world.chance(0.3) else world.people.repeat(intent)
-        world.people.send(again)
-
-
-def change(world: World, kind: Kind | None = None) -> None:
-    """Edit, withdraw or react to a message; sometimes somebody else's, sometimes one that does not exist."""
-    known = [it for found in world.people.messages.values() for it in found]
-    if not known:
-        return
-    intent, answer = world.random.choice(known)
-    kind = kind or world.random.choice((Kind.EDIT, Kind.EDIT, Kind.WITHDRAWAL, Kind.REACTION))
-    seq, record_id, sender = answer.seq, answer.record_id, intent.sender_id
-    if world.chance(0.1):
-        sender = some_sender(world, intent.conversation_id)
-    if world.chance(0.05):
-        seq += 1
-    wanted = world.people.change(kind, intent, seq, record_id, sender)
-    world.people.send(wanted)
-    if world.chance(0.15):
-        world.people.send(world.people.repeat(wanted))
-
-
-def change_early(world: World) -> None:
-    """Name a message whose record is under way: whether it stands before the change, the log says."""
-    name = world.random.choice(CONVERSATIONS)
-    intent = say(world, name)
-
-    async def follow() -> None:
-        await asyncio.sleep(0)
-        if intent.records:
-            seq = len(world.reference.events(name)) + 1 + world.below(3)
-            world.people.send(world.people.change(Kind.EDIT, intent, seq, intent.records[0]))
-
-    world.spawn(follow())
-
-
-def change_members(world: World) -> None:
-    """The outbox sends a change, or one that it has sent before."""
-    users = world.random.sample(USERS, 2)
-    intent = world.people.membership(GROUP, (users[0],), (users[1],))
-    world.people.send(intent)
-    if world.chance(0.3):
-        world.people.send(world.people.repeat(intent))
-
-
-def too_late(world: World) -> None:
-    """A message that is void as soon as it is made, or soon after."""
-    name = world.random.choice(CONVERSATIONS)
-    world.people.send(world.people.message(name, some_sender(world, name), seconds=world.between(1e-6, 0.02)))
-
-
-def poison(world: World) -> None:
-    """A record that a bug stumbles over, or that is none."""
-    name = world.random.choice(CONVERSATIONS)
-    if world.chance(0.6):
-        world.people.send(world.people.message(name, some_sender(world, name), text=POISON.decode()))
-    else:
-        world.garbage(name)
-
-
-def talk(world: World) -> None:
-    """One of the things that people do."""
-    done = world.random.random()
-    if done < 0.6:
-        say(world)
-    elif done < 0.75:
-        change(world)
-    elif done < 0.83:
-        repeat_old(world)
-    elif done < 0.88:
-        change_members(world)
-    elif done < 0.92:
-        too_late(world)
-    elif done < 0.95:
-        change_early(world)
-    elif done < 0.97:
-        poison(world)
-    else:
-        move(world)
-
-
-def move(world: World) -> None:
-    """A client goes to another node, or looks at something else."""
-    client = world.random.choice(world.clients)
-    done = world.random.random()
-    nodes = world.living_nodes()
-    if done < 0.4 and nodes:
-        client.connect(world.random.choice(nodes))
-    elif done < 0.5:
-        client.disconnect()
-    elif client.ledgers:
-        name = world.random.choice(list(client.ledgers))
-        (client.stop if done < 0.75 else client.follow)(name)
-
-
-async def calm(world: World, settings: Settings) -> None:
+async def calm(world: World) -> None:
     """Nothing goes wrong."""
     await begin(world, 2, 1)
     for _ in range(world.below(30) + 5):
@@ -177,89 +57,200 @@ async def calm(world: World, settings: Settings) -> None:
         await asyncio.sleep(world.between(0.0, 0.05))
 
 
-def storm(world: World) -> None:
-    """Draw what goes wrong by itself."""
+async def partial_write(world: World) -> None:
+    """1: one mutation reaches one replica only; the owner dies before its retry; another takes over; the replica is lost."""
+    await begin(world, 2, 1)
+    owner, replica = world.owners[0], world.random.choice(world.store.replicas)
+    take_over_when_killed(world, owner)
+    owner.stop_at("store.write", "half", 1 + world.below(5))
+    world.store.only = replica
+    for _ in range(10 + world.below(10)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.05))
+    await asyncio.sleep(world.between(0.0, 3.0))
+    replace_replica(world, replica)
+    for _ in range(5):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.5))
+
+
+async def killed_anywhere(world: World) -> None:
+    """2: an owner dies at each point of a round, and whoever takes over may die as well."""
+    world.weather.latency = world.random.choice((0.002, 0.02))
+    world.weather.fetch_entries = world.random.choice((1, 5, 20))
+    await begin(world, 2, 1)
+    for _ in range(1 + world.below(3)):
+        owner = next((owner for owner in world.living_owners()), None) or world.start_owner()
+        call, phase = world.random.choice(POINTS)
+        owner.stop_at(call, phase, 1 + world.below(4))
+        for _ in range(5 + world.below(10)):
+            talk(world)
+            await asyncio.sleep(world.between(0.0, 0.03))
+        await asyncio.sleep(world.between(0.0, 0.5))
+        if not world.living_owners():
+            world.start_owner()
+
+
+async def stopped_in_a_round(world: World) -> None:
+    """3: an owner is stopped in the middle of a round, another takes over and moves on, then the first wakes up."""
+    await begin(world, 2, 1)
+    first = world.owners[0]
+    for _ in range(4):
+        say(world)
+    call, phase = world.random.choice(POINTS)
+    first.stop_at(call, phase, 1 + world.below(5), first.pause)
+    for _ in range(5 + world.below(8)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.05))
+    world.start_owner()
+    for _ in range(10 + world.below(10)):
+        world.random.choice((say, say, change, change, repeat_old))(world)
+        await asyncio.sleep(world.between(0.0, 0.3))
+    await asyncio.sleep(world.between(0.0, 60.0))
+    world.weather.stale_owner = 0.4
+    first.resume()
+    for _ in range(8):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.1))
+
+
+async def one_cannot_store(world: World) -> None:
+    """4: one owner cannot reach the store, another can."""
+    await begin(world, 2, 2)
+    cut = world.random.choice(world.owners)
+    world.weather.stale_owner = 0.3
+    for _ in range(20 + world.below(10)):
+        talk(world)
+        if world.chance(0.2):
+            cut.store_cut = not cut.store_cut
+        await asyncio.sleep(world.between(0.0, 1.0))
+
+
+async def bucket_edge(world: World) -> None:
+    """5: a round crosses from one bucket into the next, only the write to the older one fails, and the owner dies."""
+    size = world.settings.bucket_events
+    world.preload(GROUP, size - 1 - world.below(min(size - 1, 7)))
+    await begin(world, 2, 1)
+    first = world.owners[0]
+    for _ in range(1 + world.below(3)):
+        say(world, GROUP)
+    await asyncio.sleep(0.1)
+    first.pause()
+    for _ in range(10):
+        say(world, GROUP)
+    change(world)
+    await asyncio.sleep(0.1)
+    world.store.failing_bucket = 0
+    first.resume()
+    await asyncio.sleep(world.between(0.0, 3.0))
+    first.kill()
+    world.start_owner()
+    await asyncio.sleep(world.between(0.0, 2.0))
+    world.store.failing_bucket = None
+    for _ in range(5):
+        talk(world)
+
+
+async def log_cut(world: World) -> None:
+    """9: the log loses its newest records, and their offsets are used again."""
+    world.weather.fetch_entries = world.random.choice((1, 5, 20))
+    world.weather.log_unknown = world.random.choice((0.0, 0.2))
+    await begin(world, 2, 1 + world.below(2))
+    for _ in range(10 + world.below(15)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.1))
+    await lose_tail(world)
+    for _ in range(10 + world.below(10)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.3))
+
+
+async def subscription_storm(world: World) -> None:
+    """11: everybody subscribes and leaves while streams break, owners change and queues overflow."""
     weather, dice = world.weather, world.random
-    weather.latency = dice.choice((0.002, 0.004, 0.02, 0.1))
-    weather.log_unknown = dice.choice((0.0, 0.0, 0.05, 0.2))
-    weather.log_twice = dice.choice((0.0, 0.0, 0.1))
-    weather.store_unknown = dice.choice((0.0, 0.0, 0.1, 0.4))
-    weather.read_fails = dice.choice((0.0, 0.0, 0.05, 0.2))
-    weather.replica_late = dice.choice((0.0, 0.3, 0.9))
-    weather.stream_slow = dice.choice((0.0, 0.0, 0.1, 0.5))
-    weather.stale_owner = dice.choice((0.0, 0.0, 0.3))
-    weather.cut_stream = dice.choice((0.0, 0.0, 0.02, 0.1))
-    weather.queue_bytes = dice.choice((300, 1_000, 3_000, 8 << 20))
-    weather.fetch_entries = dice.choice((1, 3, 20))
-    world.wrong_map = dice.choice((0.0, 0.0, 0.05))
-
-
-def strike(world: World) -> None:
-    """One of the things that happen to processes and machines."""
-    dice, store = world.random, world.store
-    owners, nodes = world.living_owners(), world.living_nodes()
-    done = dice.random()
-    if done < 0.12 and owners:
-        dice.choice(owners).kill()
-    elif done < 0.25 and len(owners) < 3:
-        world.start_owner()
-    elif done < 0.40 and owners:
-        owner = dice.choice(owners)
-        (owner.resume if owner.paused else owner.pause)()
-    elif done < 0.48 and owners:
-        owner = dice.choice(owners)
-        owner.store_cut = not owner.store_cut
-    elif done < 0.52 and owners:
-        owner = dice.choice(owners)
-        owner.log_cut = not owner.log_cut
-    elif done < 0.60 and nodes:
-        node = dice.choice(nodes)
-        (node.resume if node.paused else node.pause)()
-    elif done < 0.64 and nodes:
-        dice.choice(nodes).kill()
-        world.start_node()
-        for client in world.clients:
-            if client.session is not None and not client.session.node.alive:
-                client.connect(dice.choice(world.living_nodes()))
-    elif done < 0.76 and world.wires:
-        wire = dice.choice(world.wires)
+    weather.queue_bytes = dice.choice((300, 1000, 3000))
+    weather.stream_slow = dice.choice((0.2, 0.6))
+    weather.cut_stream = dice.choice((0.0, 0.05, 0.2))
+    weather.stale_owner = dice.choice((0.0, 0.3))
+    weather.replica_late = 0.5
+    weather.fetch_entries = dice.choice((1, 4))
+    await begin(world, 3, 2)
+    for _ in range(30 + world.below(30)):
         if world.chance(0.5):
-            wire.silent = True
+            say(world, DIRECT if world.chance(0.7) else None)
         else:
-            wire.break_()
-    elif done < 0.82:
-        for replica in store.replicas:
-            replica.slow = False
-        dice.choice(store.replicas).slow = True
-    elif done < 0.88:
-        replace_replica(world)
-    elif done < 0.94:
-        storm(world)
-    else:
-        world.log.clock_us += dice.choice((-200_000, -5_000, 5_000, 3_000_000))
+            move(world)
+        if world.chance(0.04):
+            world.random.choice(world.living_owners()).kill()
+            world.start_owner()
+        await asyncio.sleep(world.between(0.0, 0.06))
 
 
-def replace_replica(world: World) -> None:
-    """A replica loses everything; it serves again when it is repaired."""
-    store = world.store
-    if len(store.serving()) < 3:
-        return
-    replica = world.random.choice(store.replicas)
-    world.trace(f"replica{replica.number}", "wiped")
-    replica.serving = False
-    replica.wipe()
-
-    def repaired() -> None:
-        for other in store.replicas:
-            if other is not replica:
-                replica.copy_from(other)
-        replica.serving = True
-        world.trace(f"replica{replica.number}", "repaired")
-
-    world.loop.call_later(world.between(0.05, 3.0), repaired)
+async def answers_lost(world: World) -> None:
+    """S9: streams break again and again while requests wait for their answers."""
+    world.weather.cut_stream = world.random.choice((0.3, 0.7))
+    world.weather.store_unknown = world.random.choice((0.0, 0.3))
+    world.weather.fetch_entries = 3
+    await begin(world, 2, 1)
+    for _ in range(20):
+        talk(world)
+        if world.chance(0.1) and world.wires:
+            world.random.choice(world.wires).silent = True
+        await asyncio.sleep(world.between(0.0, 0.2))
 
 
-async def everything(world: World, settings: Settings) -> None:
+async def first_message(world: World) -> None:
+    """12, S11: two who never talked, on different nodes; the owner dies right after event 1 is stored."""
+    world.start_owner()
+    for _ in range(3):
+        world.start_node()
+    for client, node in zip(world.clients, world.random.choices(world.nodes, k=len(world.clients)), strict=True):
+        client.follow(f"inbox.{client.user}")
+        client.connect(node)
+    owner = world.owners[0]
+    call, phase = world.random.choice(POINTS)
+    owner.stop_at(call, phase, 1 + world.below(2))
+    take_over_when_killed(world, owner)
+    for name in world.random.sample((DIRECT, OTHER_DIRECT), 2):
+        say(world, name)
+        await asyncio.sleep(world.between(0.0, 0.5))
+    for _ in range(4):
+        say(world, world.random.choice((DIRECT, OTHER_DIRECT)))
+        await asyncio.sleep(world.between(0.0, 1.0))
+
+
+async def members_change(world: World) -> None:
+    """S12: members come and go in a loop; the outbox repeats itself, out of order, through whichever node."""
+    world.weather.log_unknown = 0.2
+    world.weather.store_unknown = world.random.choice((0.0, 0.3))
+    await begin(world, 2, 1)
+    for _ in range(15):
+        change_members(world)
+        if world.chance(0.4):
+            say(world, GROUP)
+        if world.chance(0.05):
+            world.random.choice(world.living_owners()).kill()
+            world.start_owner()
+        await asyncio.sleep(world.between(0.0, 0.1))
+
+
+async def clocks_jump(world: World) -> None:
+    """13, L7: the log's clock and the nodes' clocks jump; repeats come within a day and after more than a day."""
+    world.repeats_grow_old = True
+    await begin(world, 2, 1 + world.below(2))
+    for node, hours in zip(world.nodes, (-25, 25), strict=True):
+        node.skew_us = hours * 3600 * 1_000_000
+    for _ in range(25):
+        world.random.choice((say, repeat_old, repeat_old, change, too_late))(world)
+        if world.chance(0.1):
+            world.log.clock_us += world.random.choice((25, 23, 1, -1)) * 3600 * 1_000_000
+        if world.chance(0.05):
+            world.random.choice(world.living_owners()).kill()
+            world.start_owner()
+        await asyncio.sleep(world.between(0.0, 0.3))
+
+
+async def everything(world: World) -> None:
     """Everything at random: the bulk of all schedules."""
     storm(world)
     await begin(world, 2 + world.below(2), 1 + world.below(2))
@@ -273,8 +264,41 @@ async def everything(world: World, settings: Settings) -> None:
             await asyncio.sleep(world.between(0.0, pace) * (20 if world.chance(0.05) else 1))
 
 
+async def late_edit(world: World) -> None:
+    """6: a message in an older bucket is withdrawn, the owner dies in between; then an edit comes late."""
+    await begin(world, 2, 1)
+    messages = [say(world, GROUP) for _ in range(6)]
+    await asyncio.sleep(3.0)
+    known = [it for it in world.people.messages.get(GROUP, []) if it[0] in messages]
+    if not known:
+        return
+    intent, answer = world.random.choice(known)
+    owner = world.owners[0]
+    take_over_when_killed(world, owner)
+    owner.stop_at("store.write", world.random.choice(("begin", "half", "end")), 1 + world.below(3))
+    for kind in world.random.choices((Kind.EDIT, Kind.WITHDRAWAL, Kind.EDIT, Kind.WITHDRAWAL), k=5):
+        world.people.send(world.people.change(kind, intent, answer.seq, answer.record_id))
+        say(world, GROUP)
+        await asyncio.sleep(world.between(0.0, 0.5))
+
+
 SCENARIOS: dict[str, Scenario] = {
-    "calm": calm,
-    "everything": everything,
+    function.__name__: function
+    for function in (
+        everything,
+        partial_write,
+        killed_anywhere,
+        stopped_in_a_round,
+        one_cannot_store,
+        bucket_edge,
+        late_edit,
+        log_cut,
+        subscription_storm,
+        answers_lost,
+        first_message,
+        members_change,
+        clocks_jump,
+        calm,
+    )
 }
-_ = (DIRECT, OTHER_DIRECT)
+WEIGHTED = (*SCENARIOS, *["everything"] * 6, "killed_anywhere", "stopped_in_a_round", "subscription_storm")

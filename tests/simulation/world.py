@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stonechat.delivery.v1 import record_pb2
-from svc.delivery.model import Event
+from svc.delivery.model import Event, Position
 from svc.kernel.eventlog import ACCEPTED, Entry
+from svc.kernel.record import Kind, Record
 from svc.kernel.shards import ShardMap
 from tests.simulation.clients import Client
 from tests.simulation.intents import People
@@ -19,7 +20,11 @@ from tests.simulation.nodes import NodeProcess
 from tests.simulation.owners import OwnerProcess
 from tests.simulation.process import EPOCH_US
 from tests.simulation.reference import Reference
+from tests.simulation.replicas import mutations_of
 from tests.simulation.weather import Weather
+
+if TYPE_CHECKING:
+    from tests.simulation.scenarios import Settings
 
 PARTITIONS = 2
 USERS = ("u11", "u12", "u13", "u14")
@@ -39,7 +44,8 @@ class Violation(Exception):
 class World:
     """Made inside the running loop."""
 
-    def __init__(self, seed: object, tracing: bool) -> None:
+    def __init__(self, seed: object, tracing: bool, settings: "Settings") -> None:
+        self.settings = settings
         self.random = random.Random(repr(seed))
         self.tracing = tracing
         self.lines: list[str] = []
@@ -146,6 +152,8 @@ class World:
 
     def garbage(self, name: str) -> None:
         """Something that is no record lands in the log."""
+        if self.log.locked:
+            return
         self._ids += 1
         self.log.place(ACCEPTED, [Entry(self.shards.partition_of(name), name, b"\xff%d" % self._ids)])
 
@@ -163,6 +171,35 @@ class World:
             if self.shards.partition_of(name) == partition:
                 stored[name] = [event for event in known.events if self.checker.visible(name, event.seq)]
         self.reference.restart(partition, era, self.log.topics[ACCEPTED][partition], stored)
+        self.checker.restarted(partition, stored)
+
+    def forget_cut(self, ends: dict[int, int]) -> None:
+        """The log lost what stood at these offsets and above."""
+        self.checker.unnoticed.update(ends)
+        for partition in ends:
+            self.log.done.pop(partition, None)
+            self.restart_reference(partition, self.reference.eras[partition])
+
+    def preload(self, name: str, count: int) -> None:
+        """A conversation that has so many events already, from before this log."""
+        partition = self.shards.partition_of(name)
+        made = [
+            Event(
+                Record(Kind.MESSAGE, name, "u11", f"old{seq}", seq, b"\x12\x03old"),
+                Kind.MESSAGE,
+                Position(0, seq),
+                seq,
+                EPOCH_US + seq,
+                seq,
+                0,
+            )
+            for seq in range(1, count + 1)
+        ]
+        for replica in self.store.replicas:
+            for mutation in mutations_of(made, 0):
+                replica.apply(mutation)
+        self.reference.restart(partition, 1, [], {name: made})
+        self.checker.restarted(partition, {name: made})
 
     # The end
 
@@ -172,9 +209,10 @@ class World:
         self.weather.calm()
         self.wrong_map = 0.0
         self.log.down = self.log.locked = False
+        self.store.only = self.store.failing_bucket = None
         self.store.repair()
         for process in [*self.owners, *self.nodes]:
-            process.dies_at = None
+            process.stops_at = None
             process.store_cut = process.log_cut = False
             process.resume()
         if not self.living_owners():
