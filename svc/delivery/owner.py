@@ -29,6 +29,8 @@ from svc.kernel.shards import ShardMap
 log = logging.getLogger(__name__)
 
 GROUP = "delivery"
+# An offset above all others: nothing of a former era is read any more, so nothing of it need be kept.
+_ALL_DONE = 1 << 62
 ROUND_RECORDS = 500
 STALL_SECONDS = 30.0
 RECOMMIT_SECONDS = 3600.0
@@ -67,6 +69,7 @@ class Owner:
         self.loader = Loader(self._sequencers, self._ends, shards, store, event_log, self._retry)
         self._finishing: asyncio.Task[None] | None = None
         self._offsets: dict[int, int] = {}
+        self._eras: dict[int, int] = {}
         self._committed_at = 0.0
         self._behind = False
         self._asked: list[tuple[str, Sequence[relay.Unanswered]]] = []
@@ -85,11 +88,15 @@ class Owner:
     async def claim(self) -> dict[int, int]:
         """Claim every partition and return where each is read from. Raises LogIncidentError, Unavailable."""
         claim = await self._log.next_claim()
-        committed = await self._log.committed(GROUP, ACCEPTED)
         eras = await self._log.eras()
+        self._eras = {partition: eras.get(partition, 1) for partition in range(self._shards.partitions)}
+        committed: dict[int, int] = {}
+        for era, partitions in _by_era(self._eras).items():
+            found = await self._log.committed(_group(era), ACCEPTED)
+            committed |= {partition: found.get(partition, 0) for partition in partitions}
         self._ends.update(await self._log.end_offsets(ACCEPTED))
-        for partition in range(self._shards.partitions):
-            start, era = committed.get(partition, 0), eras.get(partition, 1)
+        for partition, era in self._eras.items():
+            start = committed[partition]
             if start > self._ends.get(partition, 0):
                 raise LogIncidentError(f"partition {partition}: committed up to {start}, but the log ends before that")
             self._sequencers[partition] = Sequencer(era, start)
@@ -100,11 +107,12 @@ class Owner:
 
     async def start_new_eras(self) -> None:
         """After an incident of the log: positions count anew, above every one before (T4). What was committed counted in
-        the log that is gone, so reading starts at the beginning; keys still catch repeats."""
-        eras = await self._log.eras()
-        for partition in range(self._shards.partitions):
-            await self._log.start_era(partition, eras.get(partition, 1) + 1)
-        await self._log.commit(GROUP, ACCEPTED, dict.fromkeys(range(self._shards.partitions), 0))
+        the log that is gone, so reading starts at the beginning; keys still catch repeats. Owners that notice it together
+        start the same era."""
+        for partition, era in self._eras.items():
+            await self._log.start_era(partition, era + 1)
+        for era, partitions in _by_era(self._eras).items():
+            await self._log.commit(_group(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
 
     async def run(self, starts: dict[int, int]) -> None:
         """Serve the claim until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
@@ -284,7 +292,9 @@ class Owner:
 
     async def _commit(self) -> None:
         offsets = dict(self._offsets)
-        await self._retry.until_done("commit", lambda: self._log.commit(GROUP, ACCEPTED, offsets))
+        for era, partitions in _by_era(self._eras).items():
+            own = {partition: offsets[partition] for partition in partitions}
+            await self._retry.until_done("commit", lambda: self._log.commit(_group(era), ACCEPTED, own))  # noqa: B023
         self._committed_at = self._clock.monotonic()
 
     def _parked(self, entry: LoggedEntry, verdict: Verdict | None, error: str) -> Entry:
@@ -358,6 +368,15 @@ def _failing(future: "asyncio.Future[None]") -> Callable[[BaseException], None]:
             future.set_exception(error)
 
     return fail
+
+
+def _group(era: int) -> str:
+    # Offsets count within an era: a former owner's late commit must not skip what the new log holds.
+    return f"{GROUP}.{era}"
+
+
+def _by_era(eras: dict[int, int]) -> dict[int, list[int]]:
+    return {era: [partition for partition in eras if eras[partition] == era] for era in sorted(set(eras.values()))}
 
 
 def _stand_in(entry: LoggedEntry) -> Record:

@@ -196,7 +196,13 @@ class Sequencer:
             return _repeat(record, first)
         if _is_expired(entry, record):
             return Verdict(record, Outcome.EXPIRED)
-        return Verdict(record, Outcome.STALE if record.kind is Kind.MEMBERSHIP else Outcome.NO_TARGET)
+        if record.kind in CHANGES:
+            return Verdict(record, Outcome.NO_TARGET)
+        if record.kind is Kind.MEMBERSHIP and record.version <= state.head.version:
+            return Verdict(record, Outcome.STALE)
+        raise LogIncidentError(
+            f"{record.conversation_id}: nothing is known of the record at {position}, below the head"
+        )
 
     def _number(
         self,
