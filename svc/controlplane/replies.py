@@ -39,7 +39,10 @@ _TOO_LARGE = errors.MalformedRequest("the request is too large: at most 256 KiB"
 # The first that applies is taken.
 REPLIES = (
     Reply(
-        401, errors.Unavailable("tokens cannot be checked yet; repeat with backoff"), because="Jwks", http_status=503
+        401,
+        errors.Unavailable("tokens cannot be checked yet; repeat with backoff"),
+        because="Jwks_remote_fetch",
+        http_status=503,
     ),
     Reply(401, errors.TokenExpired("the access token has expired: refresh it"), because="Jwt_is_expired"),
     Reply(401, _NO_TOKEN, say_why=True),
