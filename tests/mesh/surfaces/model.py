@@ -1,7 +1,8 @@
 """What every surface offers."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,6 +55,19 @@ class Surface(Protocol):
         ...
 
 
+_extra: ContextVar[dict[str, str] | None] = ContextVar("extra", default=None)
+
+
 def headers(token: str) -> dict[str, str]:
-    """The headers that prove the caller."""
-    return {"authorization": f"Bearer {token}"} if token else {}
+    """The headers that prove the caller, and those of `sending`."""
+    return ({"authorization": f"Bearer {token}"} if token else {}) | (_extra.get() or {})
+
+
+@contextmanager
+def sending(extra: dict[str, str]) -> Iterator[None]:
+    """Send more headers with every call and stream that begins in this block."""
+    token = _extra.set(extra)
+    try:
+        yield
+    finally:
+        _extra.reset(token)
