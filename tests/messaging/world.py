@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class World:
         self.versions += 1
         body = MembershipChange(version=self.versions).SerializeToString()
         bare = from_system(Kind.MEMBERSHIP, group, f"v{self.versions}", self.stand.ids.next(), body)
-        await self.stand.append(_membership(bare, self.versions, joined, left))
+        await self.stand.append(replace(bare, version=self.versions, joined=joined, left=left))
         for user in (*joined, *left):
             await self._told(user, group, bool(user in joined))
         return self.versions
@@ -130,20 +130,6 @@ def draft(kind: Kind, conversation_id: str, target: str = "", key: str = "") -> 
 def named(sent: tuple[Record, Answer]) -> str:
     """The message id that a sender is told."""
     return message_id(sent[1].record_id, sent[1].seq)
-
-
-def _membership(bare: Record, version: int, joined: tuple[str, ...], left: tuple[str, ...]) -> Record:
-    return Record(
-        bare.kind,
-        bare.conversation_id,
-        bare.sender_id,
-        bare.client_message_id,
-        bare.record_id,
-        bare.body,
-        version=version,
-        joined=joined,
-        left=left,
-    )
 
 
 def told(frame: bytes) -> list[Event]:
