@@ -195,7 +195,8 @@ async def test_the_verdict_comes_to_the_node_that_asked_whatever_it_subscribed_t
 
 
 async def test_an_answer_that_was_lost_with_a_stream_comes_on_the_next(world: World):
-    """The node lists what it waits for: what is stored is answered at once, by its key; the rest as it is read."""
+    """The node lists what it waits for: what is stored is answered at once, the rest as it is read; a repeat by its verdict
+    alone, which knows whether it asks the same."""
     stand = world.stand
     lost = stand.record(C, "lost", key="lost", node="node", request_id=7)
     repeat = stand.record(C, "lost", key="lost", node="node", request_id=8)
@@ -208,10 +209,12 @@ async def test_an_answer_that_was_lost_with_a_stream_comes_on_the_next(world: Wo
     answer = await reader.answered(7)
     assert (answer.outcome, answer.seq, answer.record_id) == (Outcome.STORED, 1, lost.record_id)
     reader.stream.unanswered([Unanswered(8, C, "u1", "lost", repeat.record_id)])
+    await stand.append(coming, repeat)
     answer = await reader.answered(8)
     assert (answer.outcome, answer.seq, answer.record_id) == (Outcome.REPEAT, 1, lost.record_id)
-    await stand.append(coming)
-    assert (await reader.answered(9)).seq == 2
+    answers = [(item.request_id, item.seq) for item in reader.items if isinstance(item, Answer)]
+    # The first may come twice: it was stored while the stream was opened. The node ignores the second.
+    assert list(dict.fromkeys(answers)) == [(7, 1), (9, 2), (8, 1)]
 
 
 async def test_nothing_comes_of_what_is_unsubscribed(world: World):
