@@ -90,6 +90,8 @@ class Owner:
         claim = await self._log.next_claim()
         eras = await self._log.eras()
         self._eras = {partition: eras.get(partition, 1) for partition in range(self._shards.partitions)}
+        if len(set(self._eras.values())) > 1:
+            raise LogIncidentError("another owner was about to start a new era of all partitions")
         committed: dict[int, int] = {}
         for era, partitions in _by_era(self._eras).items():
             found = await self._log.committed(_group(era), ACCEPTED)
@@ -107,12 +109,15 @@ class Owner:
 
     async def start_new_eras(self) -> None:
         """After an incident of the log: positions count anew, above every one before (T4). What was committed counted in
-        the log that is gone, so reading starts at the beginning; keys still catch repeats. Owners that notice it together
-        start the same era."""
-        for partition, era in self._eras.items():
-            await self._log.start_era(partition, era + 1)
+        the log that is gone, so reading starts at the beginning; keys still catch repeats. Owners that notice it together, or
+        while the first of them is at it, start the same era."""
+        newest = max(self._eras.values())
+        new = newest + 1 if min(self._eras.values()) == newest else newest
+        for partition in self._eras:
+            await self._log.start_era(partition, new)
         for era, partitions in _by_era(self._eras).items():
-            await self._log.commit(_group(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
+            if era < new:
+                await self._log.commit(_group(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
 
     async def run(self, starts: dict[int, int]) -> None:
         """Serve the claim until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
