@@ -13,7 +13,7 @@ from stonechat.delivery.v1 import record_pb2
 from stonechat.messaging.v1.conversation_event_pb2 import Edit
 from svc.kernel.errors import MalformedRequest
 from svc.kernel.eventlog import Entry
-from svc.kernel.ids import SYSTEM, is_conversation_id
+from svc.kernel.ids import MAX_SNOWFLAKE, SYSTEM, is_conversation_id
 from svc.kernel.shards import ShardMap
 
 
@@ -99,6 +99,8 @@ def decode(value: bytes) -> Record:
             Edit.FromString(message.body)
     except (DecodeError, ValueError) as error:
         raise MalformedRequest(f"no record: {error}") from None
+    if max(message.record_id, message.target_seq, message.target_record_id, message.version) > MAX_SNOWFLAKE:
+        raise MalformedRequest("no record: a number that no store can hold")
     if not is_conversation_id(message.conversation_id):
         raise MalformedRequest(f"no conversation: {message.conversation_id!r}")
     return Record(

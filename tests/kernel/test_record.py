@@ -73,6 +73,14 @@ def test_an_edit_with_a_body_that_is_none_is_malformed():
         decode(encode(edit))
 
 
+@pytest.mark.parametrize("field", ["record_id", "target_seq", "target_record_id", "version"])
+def test_a_number_that_no_store_can_hold_is_malformed(field: str):
+    """It would stop its partition for ever."""
+    raw = record_pb2.Record(kind=16, conversation_id="g1", **{field: MAX_SNOWFLAKE + 1}).SerializeToString()  # type: ignore[arg-type]
+    with pytest.raises(MalformedRequest):
+        decode(raw)
+
+
 def test_a_kind_that_this_program_does_not_know_is_malformed():
     """It is parked, not guessed."""
     raw = record_pb2.Record(kind=77, conversation_id="g1").SerializeToString()  # type: ignore[arg-type]
