@@ -132,8 +132,14 @@ async def test_a_caller_that_leaves_disturbs_nobody(database: Database):
 async def test_a_file_that_does_not_answer_is_unavailable(database: Database, monkeypatch: pytest.MonkeyPatch):
     """After a deadline, and only for as long as it does not."""
     monkeypatch.setattr(sqlite, "DEADLINE_SECONDS", 0.05)
-    release = threading.Event()
-    stuck = asyncio.create_task(database.write(lambda connection: release.wait(10)))
+    begun, release = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        begun.set()
+        release.wait(10)
+
+    stuck = asyncio.create_task(database.write(work))
+    await asyncio.to_thread(begun.wait, 10)
     with pytest.raises(Unavailable, match="has not answered"):
         await note(database, 1)
     with pytest.raises(Unavailable, match="has not answered"):
