@@ -1,118 +1,19 @@
 """What every relay promises, inside the process and over gRPC alike (protocol S1, S2, S8, S9)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import grpc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from stonechat.delivery.v1 import delivery_service_pb2 as api
-from svc.delivery import wire as delivery_wire
-from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.hub import NodeQueue
-from svc.delivery.servicer import DeliveryServicer
-from svc.kernel.calls import Access, CallChain, handlers
-from svc.kernel.channels import Channels
-from svc.kernel.clock import SystemClock
 from svc.kernel.errors import Unavailable
-from svc.kernel.identity import TokenVerifier
 from svc.kernel.lifecycle import owned
-from svc.kernel.limits import Rate, RateLimiter
-from svc.kernel.registry import Instance, ProcessRegistry
-from svc.kernel.relay import (
-    Ack,
-    Answer,
-    Event,
-    Item,
-    Moved,
-    NotOwner,
-    Outcome,
-    Relay,
-    RelayStream,
-    Signal,
-    Tick,
-    Unanswered,
-)
-from svc.messaging import wire as messaging_wire
-from svc.messaging.adapters.relay import GrpcRelay, Upward
-from tests.contracts.owner import Stand, open_stand, owning, texts
-
-SERVICE = api.DESCRIPTOR.services_by_name["DeliveryService"]
-ALL = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
-INNER_TOKEN = "inner"
-C, D = "d.u1.u2", "g7"
-
-
-async def no_keys() -> str:
-    return '{"keys": []}'
-
-
-@asynccontextmanager
-async def over_grpc(stand: Stand, registry: ProcessRegistry) -> AsyncIterator[Relay]:
-    clock = SystemClock()
-    access = Access(frozenset(), ALL, INNER_TOKEN)
-    chain = CallChain(TokenVerifier(no_keys, clock), access, RateLimiter(clock), Rate(1e6, 1e6), clock)
-    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.shards))
-    options = [("grpc.max_receive_message_length", 512 * 1024), ("grpc.so_reuseport", 0)]
-    server = grpc.aio.server(handlers=[handlers(chain, SERVICE, servicer)], options=options)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    await registry.register("delivery", Instance(f"127.0.0.1:{port}", "boot"))
-    channels = Channels(registry, INNER_TOKEN)
-    try:
-        yield GrpcRelay(channels)
-    finally:
-        await channels.close()
-        await server.stop(grace=None)
-
-
-@dataclass
-class Reader:
-    """One stream of a node and everything that came down it."""
-
-    stream: RelayStream
-    items: list[Item]
-
-    async def until(self, wanted: Callable[[Item], bool]) -> Item:
-        """Read on until such an item comes."""
-        async with asyncio.timeout(20):
-            while True:
-                batch = await self.stream.receive()
-                assert len(batch) > 0
-                self.items.extend(batch)
-                for item in batch:
-                    if wanted(item):
-                        return item
-
-    async def acknowledged(self, conversation_id: str) -> Ack:
-        found = await self.until(lambda item: isinstance(item, Ack) and item.conversation_id == conversation_id)
-        assert isinstance(found, Ack)
-        return found
-
-    async def answered(self, request_id: int) -> Answer:
-        found = await self.until(lambda item: isinstance(item, Answer) and item.request_id == request_id)
-        assert isinstance(found, Answer)
-        return found
-
-    def events(self, conversation_id: str) -> list[int]:
-        return [item.seq for item in self.items if isinstance(item, Event) and item.conversation_id == conversation_id]
-
-
-@dataclass
-class World:
-    stand: Stand
-    relay: Relay
-    streams: AsyncExitStack
-
-    async def open(self, node: str = "node") -> Reader:
-        stream = await self.relay.open(node)
-        self.streams.push_async_callback(stream.close)
-        return Reader(stream, [])
+from svc.kernel.registry import ProcessRegistry
+from svc.kernel.relay import Ack, Answer, Event, Moved, NotOwner, Outcome, Relay, Signal, Tick, Unanswered
+from tests.contracts.owner import open_stand, owning, texts
+from tests.contracts.relays import C, D, World, over_grpc
 
 
 @pytest.fixture(params=["direct", "grpc"])
@@ -377,105 +278,3 @@ async def test_a_long_backlog_arrives_whole(world: World):
     await world.stand.heads(C, 400)
     await reader.until(lambda item: isinstance(item, Event) and item.seq == 400)
     assert reader.events(C) == list(range(1, 401))
-
-
-async def test_over_grpc_no_instance_means_no_stream(tmp_path: Path):
-    """And as soon as one is up, the same relay reaches it."""
-    registry = ProcessRegistry()
-    async with open_stand(tmp_path) as stand, over_grpc(stand, registry) as relay, owning(stand):
-        (instance,) = registry.instances("delivery")
-        await registry.deregister("delivery", instance)
-        with pytest.raises(Unavailable, match="no instance of delivery"):
-            await relay.open("node")
-        await registry.register("delivery", instance)
-        stream = await relay.open("node")
-        await stream.close()
-
-
-async def test_over_grpc_a_server_that_stops_ends_the_stream(tmp_path: Path):
-    """The node hears of it, and its next attempt fails as unavailable, whatever gRPC calls it."""
-    registry = ProcessRegistry()
-    async with open_stand(tmp_path) as stand, owning(stand):
-        async with over_grpc(stand, registry):
-            channels = Channels(registry, INNER_TOKEN)
-            stream = await GrpcRelay(channels).open("node")
-        with pytest.raises(Unavailable):
-            await Reader(stream, []).until(lambda item: False)
-        with pytest.raises(Unavailable):
-            await GrpcRelay(channels).open("node")
-        await channels.close()
-
-
-async def test_over_grpc_who_is_no_service_is_refused(tmp_path: Path):
-    """A stream with a wrong inner token is not opened, and the reason is named."""
-    registry = ProcessRegistry()
-    async with open_stand(tmp_path) as stand, owning(stand), over_grpc(stand, registry):
-        channels = Channels(registry, "guessed")
-        with pytest.raises(Unavailable, match="for services only"):
-            await GrpcRelay(channels).open("node")
-        await channels.close()
-
-
-NAMES = st.text(min_size=1, max_size=40)
-NUMBERS = st.integers(0, 2**63 - 1)
-ITEMS = st.one_of(
-    st.builds(Ack, NAMES, NUMBERS, NUMBERS),
-    st.builds(
-        Event,
-        NAMES,
-        NUMBERS,
-        NUMBERS,
-        st.binary(max_size=50),
-        st.sampled_from([16, 20, 26]),
-        st.lists(NAMES, max_size=3).map(tuple),
-        NUMBERS,
-        st.text(max_size=55),
-    ),
-    st.builds(Moved, NAMES, NUMBERS),
-    st.builds(NotOwner, NAMES),
-    st.builds(Signal, NAMES, NAMES, st.binary(max_size=50)),
-    st.builds(Answer, NUMBERS, st.sampled_from(Outcome), NUMBERS, NUMBERS, NUMBERS),
-    st.just(Tick()),
-)
-
-
-@given(ITEMS)
-def test_every_item_survives_the_way_between_processes(item: Item):
-    """What the owner says is what the node hears."""
-    raw = delivery_wire.to_item(item).SerializeToString()
-    assert messaging_wire.to_item(api.RelayItem.FromString(raw)) == item
-
-
-@given(st.builds(Unanswered, NUMBERS, NAMES, NAMES, NAMES, NUMBERS), st.builds(Signal, NAMES, NAMES, st.binary()))
-def test_what_a_node_says_survives_the_way(request: Unanswered, signal: Signal):
-    """Requests and signals alike."""
-    assert delivery_wire.from_unanswered(messaging_wire.from_unanswered(request)) == request
-    assert delivery_wire.to_signal(messaging_wire.from_signal(signal)) == signal
-
-
-def test_what_a_newer_owner_says_is_a_sign_of_life():
-    """An item that this program does not know does not end the stream."""
-    unknown = api.RelayItem(answer=api.RelayAnswer(request_id=1, outcome=99))  # type: ignore[arg-type]
-    assert messaging_wire.to_item(unknown) == Tick()
-    assert messaging_wire.to_item(api.RelayItem(conversation_id="g1")) == Tick()
-
-
-def test_what_waits_to_be_said_is_bounded_and_goes_together():
-    """While the owner does not read: one word for each conversation, the newest signal of a key, and not too many of them."""
-    upward = Upward()
-    for number in range(3000):
-        upward.want(["g1", "g2"], wanted=True)
-        upward.want(["g1"], wanted=False)
-        upward.signal(Signal("g2", "typing u1", str(number).encode()))
-    request = upward.take()
-    assert request is not None
-    assert (list(request.subscribe), list(request.unsubscribe)) == (["g2"], ["g1"])
-    assert [signal.frame for signal in request.signals] == [b"2999"]
-    assert upward.take() is None
-    for number in range(10_000):
-        upward.signal(Signal("g2", f"typing u{number}", b"x" * 50))
-    frames = []
-    while (request := upward.take()) is not None:
-        frames.append(request)
-    assert sum(len(frame.signals) for frame in frames) == 2000
-    assert all(frame.ByteSize() < 512 * 1024 for frame in frames)

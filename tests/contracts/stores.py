@@ -1,0 +1,61 @@
+"""One message store, as each of the three services sees it, by the name of who serves it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from svc.backends.messages_schema import SCHEMA
+from svc.backends.sqlite import open_database
+from svc.delivery.adapters.sqlite import SqliteMessageStore
+from svc.delivery.ports import MessageStore
+from svc.history.adapters import sqlite as history_sqlite
+from svc.history.model import StoredEvent
+from svc.history.ports import MessageStore as History
+from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
+from svc.messaging.model import Head
+from svc.messaging.ports import Conversations, ReadMarks
+from tests.contracts.stored import DIRECT
+
+
+@dataclass(frozen=True)
+class Stores:
+    """One store, as each of the three services sees it."""
+
+    store: MessageStore
+    history: History
+    conversations: Conversations
+    marks: ReadMarks
+
+    async def messages(self, conversation_id: str = DIRECT) -> list[StoredEvent]:
+        """All messages, oldest first, as history reads them."""
+        return list(await self.history.messages_after(conversation_id, 0, 100))
+
+    async def rows(self, conversation_id: str = DIRECT) -> list[tuple[StoredEvent, ...]]:
+        """Everything that can be read of a conversation."""
+        run = await self.history.run_after(conversation_id, 0, 1000, 1 << 20)
+        return [run.events, tuple(await self.messages(conversation_id))]
+
+    async def head(self, user_id: str, conversation_id: str = DIRECT) -> Head:
+        (head,) = await self.conversations.heads(user_id, [conversation_id])
+        return head
+
+
+Open = Callable[[], AbstractAsyncContextManager[Stores]]
+
+
+def sqlite(folder: Path) -> Open:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Stores]:
+        async with open_database(folder / "messages.sqlite", SCHEMA) as database:
+            yield Stores(
+                SqliteMessageStore(database),
+                history_sqlite.SqliteMessageStore(database),
+                SqliteConversations(database),
+                SqliteReadMarks(database),
+            )
+
+    return opened
+
+
+STORES: dict[str, Callable[[Path], Open]] = {"sqlite": sqlite}
