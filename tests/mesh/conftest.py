@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
 
 from tests.mesh.people import People
 from tests.mesh.product import Product, product
@@ -24,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         assert running.process.poll() is None, "the product died"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def people(server: Product) -> AsyncIterator[People]:
     """People of a server that stays healthy: whatever they do, nothing in it fails."""
     before = len(server.log())

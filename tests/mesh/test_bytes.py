@@ -2,18 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.rpc.status_pb2 import Status
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from tests.mesh.bystanders import bystanders
 from tests.mesh.device import Device
 from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused, from_json, from_status
 from tests.mesh.surfaces.native import call_raw
 from tests.mesh.surfaces.web import GrpcWeb, frame
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SEND = "/stonechat.messaging.v1.MessagingService/SendMessage"
 SUBSCRIBE = "/stonechat.messaging.v1.MessagingService/Subscribe"
@@ -45,7 +50,13 @@ NOT_A_MESSAGE = {
 }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def others(people: People) -> AsyncIterator[None]:
+    async with bystanders(people):
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def alice(people: People) -> Device:
     return await people.sign_in(await people.register(), "rest+poll")
 

@@ -4,16 +4,21 @@ import asyncio
 import contextlib
 import http.client
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
+import pytest_asyncio
 
+from tests.mesh.bystanders import bystanders
 from tests.mesh.device import Device
 from tests.mesh.people import People
 from tests.mesh.refusal import Refused, from_json
 from tests.mesh.surfaces.native import call_raw
 from tests.mesh.surfaces.web import GrpcWeb, frame
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 UNIMPLEMENTED = Refused("UNIMPLEMENTED", "UNIMPLEMENTED")
 MALFORMED = Refused("INVALID_ARGUMENT", "MALFORMED_REQUEST")
@@ -28,7 +33,13 @@ INNER = [
 ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def others(people: People) -> AsyncIterator[None]:
+    async with bystanders(people):
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def alice(people: People) -> Device:
     return await people.sign_in(await people.register(), "rest+poll")
 

@@ -9,6 +9,8 @@ from tests.mesh.device import Device
 from tests.mesh.people import People
 from tests.mesh.refusal import Refused
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 async def group_of(owner: Device, *members: Device) -> str:
     """A group, once all of them know that they are in it."""

@@ -5,6 +5,8 @@ import pytest
 from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 async def test_a_message_arrives(people: People, surface: str):
     alice, bob = await people.two(surface)

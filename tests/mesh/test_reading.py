@@ -7,6 +7,8 @@ from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 
 async def test_history_is_paged_both_ways(people: People, surface: str):
     alice, bob = await people.two(surface)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from google.protobuf.message import Message
 
 from stonechat.groups.v1 import group_service_pb2 as groups
@@ -14,6 +15,8 @@ from stonechat.users.v1 import user_service_pb2 as users
 from tests.mesh.device import Device
 from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NUMBER = 2**64 - 1
 
@@ -184,7 +187,7 @@ MISSING = {
 }
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def scene(people: People, surface: str) -> Scene:
     alice, bob = await people.two(surface)
     sent = await alice.send(bob.user_id, "hello")

@@ -5,6 +5,7 @@ import contextlib
 from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
 
 from stonechat.groups.v1 import group_service_pb2 as groups
 from stonechat.history.v1 import history_service_pb2 as history
@@ -16,26 +17,24 @@ from tests.mesh.product import Product
 from tests.mesh.refusal import Refused
 from tests.mesh.surfaces.model import Place
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 GROUPS = 210
 
 
-@pytest.fixture(scope="session")
-def popular(server: Product) -> str:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def popular(server: Product) -> str:
     """The name of a user with more conversations than fit on a page."""
-
-    async def make() -> str:
-        async with AsyncExitStack() as stack:
-            people = People(server.url, stack)
-            name = await people.register()
-            alice = await people.sign_in(name, "grpc+poll")
-            for number in range(GROUPS):
-                await alice.call(groups.CreateGroupRequest(name=str(number)))
-            await alice.listen()
-            group_id = (await alice.call(groups.CreateGroupRequest(name="last"))).group_id
-            await alice.until_event(group_id, "membership")
-            return name
-
-    return asyncio.run(make())
+    async with AsyncExitStack() as stack:
+        people = People(server.url, stack)
+        name = await people.register()
+        alice = await people.sign_in(name, "grpc+poll")
+        for number in range(GROUPS):
+            await alice.call(groups.CreateGroupRequest(name=str(number)))
+        await alice.listen()
+        group_id = (await alice.call(groups.CreateGroupRequest(name="last"))).group_id
+        await alice.until_event(group_id, "membership")
+        return name
 
 
 async def hello(device: Device, known: dict[str, int]) -> list[HelloPage]:

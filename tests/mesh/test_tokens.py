@@ -11,6 +11,8 @@ from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused
 from tests.mesh.surfaces.model import sending
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 UNAUTHENTICATED = Refused("UNAUTHENTICATED", "UNAUTHENTICATED")
 
 

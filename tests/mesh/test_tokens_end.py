@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
+import pytest_asyncio
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
@@ -15,6 +16,8 @@ from tests.mesh.refusal import Refused
 from tests.mesh.surfaces.native import Connect
 from tests.mesh.surfaces.table import SURFACES
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 TOKEN_SECONDS = 5  # the least there is
 
 
@@ -24,7 +27,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def others(hurried: Product) -> AsyncIterator[People]:
     async with AsyncExitStack() as stack:
         yield People(hurried.url, stack)

@@ -75,6 +75,7 @@ class Connect(GrpcUnary):
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._stream: Any = None
+        self._writing = asyncio.Lock()
 
     async def call(self, request: Message, token: str) -> Message:
         field = self._FIELDS.get(type(request))
@@ -101,7 +102,8 @@ class Connect(GrpcUnary):
 
     async def write(self, frame: messaging.ConnectRequest) -> None:
         """Send a frame on the stream."""
-        await self._stream.write(frame.SerializeToString())
+        async with self._writing:  # gRPC takes one at a time
+            await self._stream.write(frame.SerializeToString())
 
     async def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
         stream = self.network.channel.stream_stream(CONNECT)(metadata=tuple(headers(token).items()))

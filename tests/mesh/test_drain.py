@@ -1,0 +1,48 @@
+"""A server that stops tells its sessions to move, ends those that stay, and loses nothing; all surfaces at once."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.people import People
+from tests.mesh.product import product
+from tests.mesh.refusal import Refused
+from tests.mesh.surfaces.table import SURFACES
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_stopping_server_says_so_and_the_next_one_has_everything(tmp_path: Path, tally: dict[str, str]):
+    with product(tmp_path, DRAIN_SECONDS="2") as first:
+        async with AsyncExitStack() as stack:
+            people = People(first.url, stack)
+            name = await people.register()
+            devices = {surface: await people.device(surface, name) for surface in SURFACES}
+            alice = await people.device("connect")
+            sent = [await alice.send(devices["connect"].user_id, f"{number}", key=f"k{number}") for number in range(5)]
+            talk = sent[0].conversation_id
+            for device in devices.values():
+                await device.until_messages(talk, "01234")
+            first.process.send_signal(signal.SIGTERM)
+            ends = {}
+            for device in devices.values():
+                await device.until_told("reconnect")
+            for surface, device in devices.items():
+                ends[surface] = await device.until_ended()
+                tally[surface] = "ok" if ends[surface] == Refused("UNAVAILABLE", "DRAINING") else "FAILED"
+        assert ends == dict.fromkeys(SURFACES, Refused("UNAVAILABLE", "DRAINING"))
+        assert await asyncio.to_thread(first.process.wait, 30) == 0
+        assert [line for line in first.log() if line.get("level") in ("ERROR", "WARNING")] == []
+    with product(tmp_path) as second:
+        async with AsyncExitStack() as stack:
+            people = People(second.url, stack)
+            for surface in SURFACES:
+                device = await people.sign_in(name, surface)
+                assert [message.content for message in await device.history(talk)] == list("43210")
+            device = await people.device("connect", name)
+            assert device.messages(talk) == list("01234")
+            resent = await people.sign_in(await people.register(), "connect")
+            assert (await resent.send(device.user_id, "hello, next one")).seq == 1
