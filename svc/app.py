@@ -71,7 +71,6 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
     when something that must live has died for good."""
     async with AsyncExitStack() as stack:
         stack.enter_context(data_folder(settings.data_dir))
-        stack.enter_context(watchdog())
         _serve_metrics(settings, stack)
         tracer = start_tracing(settings)
         stack.callback(tracer.shutdown)
@@ -117,6 +116,8 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
         _write_inner(settings.run_dir() / INNER_FILE, address, inner_token)
         await stack.enter_async_context(_registered(registry, Instance(address, boot_id)))
         front = await stack.enter_async_context(edge(settings, registry, clock, failed))
+        # Not before: on a busy machine building all of this keeps the event loop for seconds.
+        stack.enter_context(watchdog())
         stack.push_async_callback(messaging.node.drain, settings.drain_seconds)
         yield Running(front.url, messaging.node)
 
