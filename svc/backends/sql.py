@@ -33,8 +33,8 @@ _BEGIN = "stonechat_begin"
 _FAILURES = {
     sqlite3.SQLITE_BUSY: "is busy",
     sqlite3.SQLITE_LOCKED: "is busy",
-    sqlite3.SQLITE_FULL: "cannot be written: its disk is full",
-    sqlite3.SQLITE_READONLY: "cannot be written",
+    sqlite3.SQLITE_FULL: "cannot be written: its disk is full, make room",
+    sqlite3.SQLITE_READONLY: "cannot be written: see whether its disk is mounted read-only",
     sqlite3.SQLITE_IOERR: "cannot be read or written: its disk may be full or faulty",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened",
     sqlite3.SQLITE_CORRUPT: "is damaged",
@@ -83,6 +83,7 @@ class Sql:
         # SQLite has one writer at a time; a queue here is fair, its own way of waiting (polling) is not.
         self._writer = asyncio.Lock()
         self._after: dict[AsyncConnection, list[Callable[[], None]]] = {}
+        self._failure = ""  # of the newest transaction: only a change is logged
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -107,6 +108,9 @@ class Sql:
                 stack.callback(self._after.pop, connection)
                 await stack.enter_async_context(connection.begin())
                 yield connection
+            if self._failure:
+                self._failure = ""
+                log.warning("the store of %s is written again", self.name)
 
     def after_commit(self, connection: AsyncConnection, callback: Callable[[], None]) -> None:
         """Call `callback` when this write transaction has ended. It may also come when nothing was committed."""
@@ -129,7 +133,9 @@ class Sql:
             failure = _FAILURES.get(primary_code(error.orig or error))
             if failure is None:
                 raise
-            log.warning("the store of %s %s: %s", self.name, failure, error.orig)
+            if self._failure != failure:
+                self._failure = failure
+                log.error("the store of %s %s: %s", self.name, failure, error.orig)
             raise Unavailable(f"the store of {self.name} {failure}") from error
 
 

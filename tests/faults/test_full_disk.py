@@ -4,6 +4,7 @@ That nothing else is answered, and that nothing acknowledged is missing, is for 
 """
 
 import resource
+from itertools import pairwise
 
 import pytest
 
@@ -34,6 +35,10 @@ async def test_a_full_disk(tmp_path, new_server):
                     disk.make_room()
                     await talk.more(100)
                 assert _says_what_to_do(server, "is full: make room")
+                for name in ("log.sqlite", "the store of groups"):
+                    changes = _changes(server, name)
+                    assert changes
+                    assert all(one != other for one, other in pairwise(changes)), "only changes are logged"
                 await verified(server, talk, f"full disk twice, {_refusals(talk)} refusals")
         finally:
             server.discard()
@@ -58,6 +63,12 @@ async def test_files_that_may_not_grow(new_server):
 
 def _refusals(talk):
     return sum(count for code, count in talk.answers().items() if code in (503, "UNAVAILABLE"))
+
+
+def _changes(server, name):
+    """Whether it is written again, for each line that the back ends said about it."""
+    lines = [line["message"] for line in server.log() if line["logger"].startswith("svc.backends")]
+    return ["written again" in line for line in lines if name in line]
 
 
 def _says_what_to_do(server, what):

@@ -21,8 +21,8 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WARM_UP, ROUNDS = 2, 8
 STREAMS = 200  # of each kind in a round
 SILENT = 24
-# A session that is kept costs well over 20 kB, and 3,200 come and go: were they kept, this would be passed fivefold. Nothing here
-# depends on time: memory is compared before and after, each when the streams have ended.
+# A session that is kept costs well over 20 kB, and 3,200 come and go: were they kept, this would be passed fivefold. It depends
+# on no time: memory is compared before and after, each when the streams have ended.
 GROWTH_KB = 12 * 1024
 USERS = 8
 CURSORS = 16 * USERS  # sessions that a node keeps for a minute for whoever comes back with a cursor
