@@ -28,8 +28,9 @@ async def test_a_stopping_server_says_so_and_the_next_one_has_everything(tmp_pat
                 await device.until_messages(talk, "01234")
             first.process.send_signal(signal.SIGTERM)
             ends = {}
-            for device in devices.values():
-                await device.until_told("reconnect")
+            for surface, device in devices.items():
+                if not surface.endswith("poll"):  # between two polls there is nobody to tell
+                    await device.until_told("reconnect")
             for surface, device in devices.items():
                 ends[surface] = await device.until_ended()
                 tally[surface] = "ok" if ends[surface] == Refused("UNAVAILABLE", "DRAINING") else "FAILED"

@@ -154,6 +154,6 @@ async def test_grpcurl_finds_its_way_by_reflection(people: People, server: Produ
     body = json.dumps({"to": bob.user_id, "content": "by grpcurl", "type": "text"})
     method = "stonechat.messaging.v1.MessagingService/SendMessage"
     sent = json.loads(run("-H", f"authorization: Bearer {alice.token}", "-d", body, server.address, method))
-    assert sent["status"] == "sent"
-    assert [message.content for message in await bob.history(sent["conversationId"])] == ["by grpcurl"]
+    assert sent["status"] == "sent", sent
+    assert [message.content for message in await bob.history(sent["conversation_id"])] == ["by grpcurl"]
     print("grpcurl ran:", run("-version").strip())
