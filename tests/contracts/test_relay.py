@@ -268,13 +268,14 @@ async def test_a_node_with_many_conversations_is_answered_for_each(world: World)
     assert [item for item in reader.items if isinstance(item, NotOwner)] == []
 
 
-async def test_a_long_backlog_arrives_whole(world: World):
+async def test_a_long_backlog_arrives_whole(world: World, monkeypatch: pytest.MonkeyPatch):
     """More than one message of gRPC may hold, while nobody reads."""
+    monkeypatch.setattr(NodeQueue.__init__, "__defaults__", (64 << 20,))
     reader = await world.open("node")
     reader.stream.subscribe([C])
     await reader.acknowledged(C)
-    for _ in range(8):
+    for number in range(1, 21):
         await world.stand.append(*(world.stand.record(C, "x" * 16_000) for _ in range(50)))
-    await world.stand.heads(C, 400)
-    await reader.until(lambda item: isinstance(item, Event) and item.seq == 400)
-    assert reader.events(C) == list(range(1, 401))
+        await world.stand.heads(C, 50 * number)
+    await reader.until(lambda item: isinstance(item, Event) and item.seq == 1000)
+    assert reader.events(C) == list(range(1, 1001))

@@ -82,6 +82,12 @@ class Shapes:
 
     async def ServerStream(self, request: pb.SendMessageRequest, call: Call) -> AsyncIterator[Any]:
         yield said("first")
+        if request.content == "flood":
+            try:
+                while True:
+                    yield said("x" * 100_000)
+            finally:
+                self.closed.set()
         await self._act(request.content, call)
         yield said(request.content).SerializeToString()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -48,9 +48,10 @@ class Lines(logging.Handler):
         super().__init__()
         self.found: list[dict[str, Any]] = []
         self.changed = asyncio.Event()
+        self.look: Callable[[], object] = lambda: None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.found.append(vars(record))
+        self.found.append(vars(record) | {"seen": self.look()})
         self.changed.set()
 
     async def come(self, count: int) -> list[dict[str, Any]]:
@@ -224,6 +225,16 @@ async def test_a_call_that_is_cancelled_is_closed_at_once(world: World, shape: s
     (line,) = await lines.come(1)
     assert (line["method"], line["code"]) == (f"/tests.kernel.Shapes/{shape}", "CANCELLED")
     assert open_streams(shape) == before
+
+
+async def test_a_stream_that_its_client_does_not_read_is_closed_when_the_client_leaves(world: World, lines: Lines):
+    """In the middle of a write, and before the call is over: not when somebody finds the time."""
+    lines.look = world.servicer.closed.is_set
+    call = world.open("ServerStream", ask("flood"))
+    await anext(aiter(call))
+    call.cancel()
+    (line,) = await lines.come(1)
+    assert (line["code"], line["seen"]) == ("CANCELLED", True)
 
 
 def open_streams(shape: str) -> float:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.delivery import wire as delivery_wire
+from svc.delivery.hub import Hub
 from svc.kernel.channels import Channels
 from svc.kernel.errors import Unavailable
 from svc.kernel.registry import ProcessRegistry
@@ -43,6 +44,16 @@ async def test_a_server_that_stops_ends_the_stream(tmp_path: Path):
         with pytest.raises(Unavailable):
             await GrpcRelay(channels).open("node")
         await channels.close()
+
+
+async def test_a_stream_is_open_as_soon_as_the_owner_has_taken_the_node_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Even if there is nothing to say, not so much as a tick."""
+    monkeypatch.setattr(Hub, "tick", lambda hub: None)
+    async with open_stand(tmp_path) as stand, owning(stand), over_grpc(stand, ProcessRegistry()) as relay:
+        stream = await relay.open("node")
+        await stream.close()
 
 
 async def test_who_is_no_service_is_refused(tmp_path: Path):
