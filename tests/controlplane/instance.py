@@ -129,10 +129,11 @@ def _handlers(running: Running) -> list[grpc.GenericRpcHandler]:
     async def stream_events(request: Any, context: Any) -> AsyncIterator[Any]:
         seen(context)
         while request.cursor == "flood":
-            yield messaging.StreamEventsResponse(cursor="x" * 16_384)
+            yield HttpBody(content_type="text/event-stream", data=b"x" * 16_384)
             running.flooded += 16_384
         for number in range(3):
-            yield messaging.StreamEventsResponse(cursor=f"{running.name}.{number}")
+            data = f'data: {{"cursor": "{running.name}.{number}"}}\n\n'
+            yield HttpBody(content_type="text/event-stream", data=data.encode())
 
     async def subscribe(request: Any, context: Any) -> AsyncIterator[Any]:
         seen(context)
