@@ -1,4 +1,7 @@
-"""Run schedules: `python -m tests.simulation --schedules 1000`, or one with `--scenario X --seed N --trace`."""
+"""Run schedules: `python -m tests.simulation --schedules 1000`, or one with `--scenario X --seed N --trace`.
+
+`--mutations` breaks the real core on purpose, in one way after the other, and says what noticed it.
+"""
 
 import argparse
 import gc
@@ -6,9 +9,13 @@ import os
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 
+from tests.simulation.mutations import MUTATIONS, Mutation
 from tests.simulation.run import Result, quiet, run_schedule
 from tests.simulation.scenarios import SCENARIOS, WEIGHTED
+
+MUTATION_SCHEDULES = 600
 
 
 def arguments() -> argparse.Namespace:
@@ -20,6 +27,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--schedules", type=int, default=1000, help="how many")
     parser.add_argument("--trace", action="store_true", help="print every step")
     parser.add_argument("--keep-going", action="store_true", help="count violations instead of stopping at the first")
+    parser.add_argument("--mutations", action="store_true", help="run all mutations")
+    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="run with the real core broken in this way")
     return parser.parse_args()
 
 
@@ -42,9 +51,10 @@ def main() -> int:
     options = arguments()
     gc.disable()
     with quiet():
-        if options.seed is not None:
-            return one(options)
-        return many(options)
+        if options.mutations:
+            return mutate()
+        with MUTATIONS[options.mutation].apply() if options.mutation else nullcontext():
+            return one(options) if options.seed is not None else many(options)
 
 
 def one(options: argparse.Namespace) -> int:
@@ -80,6 +90,40 @@ def many(options: argparse.Namespace) -> int:
     for name, count in violations.most_common():
         print(f"{count} times {name}: {first[name].violation}\n    {first[name].command}")
     return 1 if violations else 0
+
+
+def mutate() -> int:
+    """The table: what is broken, which invariant noticed it, after how many schedules. Unbroken, the same seeds are clean."""
+    missed, seeds = 0, Counter[str]()
+    for name, mutation in MUTATIONS.items():
+        with mutation.apply():
+            scenario, result, needed = caught(mutation)
+        if result is None or result.violation is None:
+            missed += 1
+            print(f"MISSED  {name}: {mutation.says}", flush=True)
+            continue
+        for used in mutation.scenarios:
+            seeds[used] = max(seeds[used], result.seed + 1)
+        print(f"{needed:4} schedules  {name}: {mutation.says} -> {scenario}: {result.violation.invariant}", flush=True)
+    unclean = [run_schedule(scenario, seed) for scenario, count in seeds.items() for seed in range(count)]
+    for result in unclean:
+        if result.violation is not None:
+            missed += 1
+            print(f"NOT CLEAN without a mutation: {result.command}: {result.violation}")
+    print(f"{len(MUTATIONS)} mutations, {missed} missed; the same {len(unclean)} schedules unbroken")
+    return 1 if missed else 0
+
+
+def caught(mutation: Mutation) -> tuple[str, Result | None, int]:
+    """The first schedule that finds it."""
+    for number in range(MUTATION_SCHEDULES):
+        scenario = mutation.scenarios[number % len(mutation.scenarios)]
+        result = run_schedule(scenario, number)
+        if number % 50 == 49:
+            gc.collect()
+        if result.violation is not None:
+            return scenario, result, number + 1
+    return "", None, MUTATION_SCHEDULES
 
 
 def progress(done: int, began: float) -> None:

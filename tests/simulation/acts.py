@@ -95,9 +95,14 @@ def change_members(world: World) -> None:
 
 
 def too_late(world: World) -> None:
-    """A message that is void as soon as it is made, or soon after."""
+    """A message that is void as soon as it is made, or soon after; perhaps it is sent once more, and then it counts."""
     name = world.random.choice(CONVERSATIONS)
-    world.people.send(world.people.message(name, some_sender(world, name), seconds=world.between(1e-6, 0.02)))
+    intent = world.people.message(name, some_sender(world, name), seconds=world.between(1e-6, 0.02))
+    world.people.send(intent)
+    if world.chance(0.5):
+        again = world.people.repeat(intent)
+        again.seconds = 0.0
+        world.loop.call_later(world.between(0.05, 0.5), world.people.send, again)
 
 
 def poison(world: World) -> None:

@@ -58,14 +58,19 @@ class Checker:
     # What a message's place in the world must be
 
     def frames(self, event: Event) -> tuple[bytes, ...]:
-        """How an event may look when it is pushed: an edit of what is withdrawn shows nothing."""
+        """How an event may look when it is pushed. An edit of what is withdrawn shows nothing: it must not when the withdrawal
+        stands before it, and need not when it comes after."""
         name = (event.conversation_id, event.seq)
         if name not in self._frames:
-            made = [self._encoder.frame(event, False)]
-            if event.kind is Kind.EDIT:
-                made.append(self._encoder.frame(event, True))
-            self._frames[name] = tuple(made)
+            made = [self._encoder.frame(event, False), self._encoder.frame(event, event.kind is Kind.EDIT)]
+            self._frames[name] = tuple(made[1:] if self._withdrawn_before(event) else made)
         return self._frames[name]
+
+    def _withdrawn_before(self, event: Event) -> bool:
+        before = self._world.reference.events(event.conversation_id)[: event.seq - 1]
+        return event.kind is Kind.EDIT and any(
+            it.kind is Kind.WITHDRAWAL and it.record.target_seq == event.record.target_seq for it in before
+        )
 
     def visible(self, conversation_id: str, seq: int) -> bool:
         """Whether every quorum read returns the event."""

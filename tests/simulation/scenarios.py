@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from svc.kernel.record import Kind
-from tests.simulation.acts import begin, change, change_members, move, repeat_old, say, talk, too_late
+from tests.simulation.acts import begin, change, change_early, change_members, move, repeat_old, say, talk, too_late
 from tests.simulation.faults import lose_tail, replace_replica, storm, strike, take_over_when_killed
 from tests.simulation.world import DIRECT, GROUP, OTHER_DIRECT, World
 
@@ -104,7 +104,7 @@ async def stopped_in_a_round(world: World) -> None:
         await asyncio.sleep(world.between(0.0, 0.05))
     world.start_owner()
     for _ in range(10 + world.below(10)):
-        world.random.choice((say, say, change, change, repeat_old))(world)
+        world.random.choice((say, say, change, change, repeat_old, too_late, change_early))(world)
         await asyncio.sleep(world.between(0.0, 0.3))
     await asyncio.sleep(world.between(0.0, 60.0))
     world.weather.stale_owner = 0.4
