@@ -175,10 +175,9 @@ class Client:
                     self.world.fail("the log decides", f"{self.user} pulls {name}:{seq} as {cells.fixed}")
                     return
                 found.add(seq)
-                ledger.above.add(seq)
+                ledger.got(seq)
                 if right.kind in (Kind.OPENED, Kind.JOINED):
                     self.follow(right.record.joined[0])
         missing = [seq for seq in range(low, high + 1) if seq not in found]
         if missing:
             self.world.fail("you never see what you cannot fetch", f"{self.user} was told {name}:{high}, no {missing}")
-        ledger.got(high)
