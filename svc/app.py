@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -29,7 +30,7 @@ from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, StonechatError
 from svc.kernel.identity import TokenVerifier
 from svc.kernel.ids import new_boot_id
-from svc.kernel.lifecycle import data_folder, stop_on_signals, watchdog
+from svc.kernel.lifecycle import Failed, data_folder, stop_on_signals, watchdog
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
@@ -66,7 +67,7 @@ class Running:
 
 
 @asynccontextmanager
-async def product(settings: Settings, failed: Callable[[BaseException], None]) -> AsyncIterator[Running]:
+async def product(settings: Settings, failed: Failed) -> AsyncIterator[Running]:
     """Everything, serving when the block begins and closed in reverse order when it ends. Raises StartError; `failed` is told
     when something that must live has died for good."""
     async with AsyncExitStack() as stack:
@@ -85,13 +86,13 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
         channels = Channels(registry, inner_token)
         stack.push_async_callback(channels.close)
 
-        users = await stack.enter_async_context(open_users(settings, clock, event_log, shards))
+        users = await stack.enter_async_context(open_users(settings, clock, event_log, shards, failed))
         verifier = TokenVerifier(users.jwks, clock)
         limiter = RateLimiter(clock)
         rate = Rate(settings.calls_per_second, settings.calls_per_second * _BURST)
-        groups = await stack.enter_async_context(open_groups(settings, clock, event_log, shards, channels))
+        groups = await stack.enter_async_context(open_groups(settings, clock, event_log, shards, channels, failed))
         history = await stack.enter_async_context(open_history(messages))
-        delivery = await stack.enter_async_context(open_delivery(clock, event_log, shards, messages, tracer))
+        delivery = await stack.enter_async_context(open_delivery(clock, event_log, shards, messages, tracer, failed))
         messaging = await stack.enter_async_context(
             open_messaging(
                 boot_id,
@@ -106,19 +107,21 @@ async def product(settings: Settings, failed: Callable[[BaseException], None]) -
                 limiter,
                 rate,
                 tracer,
+                failed,
             )
         )
         services = [
             *users.services, *groups.services, *history.services, *delivery.services, *messaging.services
         ]  # fmt: skip
         chain = CallChain(verifier, _access(services, inner_token), limiter, rate, clock)
-        address = await stack.enter_async_context(_grpc_server(chain, services))
+        address, checks = await stack.enter_async_context(_grpc_server(chain, services))
         _write_inner(settings.run_dir() / INNER_FILE, address, inner_token)
         await stack.enter_async_context(_registered(registry, Instance(address, boot_id)))
         front = await stack.enter_async_context(edge(settings, registry, clock, failed))
         # Not before: on a busy machine building all of this keeps the event loop for seconds.
         stack.enter_context(watchdog())
         stack.push_async_callback(messaging.node.drain, settings.drain_seconds)
+        stack.push_async_callback(checks.enter_graceful_shutdown)  # first of all: nobody new is sent here
         yield Running(front.url, messaging.node)
 
 
@@ -163,7 +166,9 @@ def _access(services: Iterable[tuple[ServiceDescriptor, object]], inner_token: s
 
 
 @asynccontextmanager
-async def _grpc_server(chain: CallChain, services: list[tuple[ServiceDescriptor, object]]) -> AsyncIterator[str]:
+async def _grpc_server(
+    chain: CallChain, services: list[tuple[ServiceDescriptor, object]]
+) -> AsyncIterator[tuple[str, Any]]:
     server = grpc.aio.server(options=_GRPC_OPTIONS)
     server.add_generic_rpc_handlers(tuple(handlers(chain, descriptor, servicer) for descriptor, servicer in services))
     checks = health.aio.HealthServicer()
@@ -175,9 +180,8 @@ async def _grpc_server(chain: CallChain, services: list[tuple[ServiceDescriptor,
     for name in ("", *public):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", checks
     finally:
-        await checks.enter_graceful_shutdown()
         await server.stop(_STOP_SECONDS)
 
 

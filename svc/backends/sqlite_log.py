@@ -6,17 +6,18 @@ consumer that starts, or fell behind, reads the file.
 
 import asyncio
 import sqlite3
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from svc.backends.sqlite import Database, Work, open_database
 from svc.kernel.clock import Clock
-from svc.kernel.eventlog import Entry, LoggedEntry
+from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, Entry, LoggedEntry
 
 RETENTION_SECONDS = 7 * 86_400
 _BUFFERED = 10_000
+_TRIMMED_TOGETHER = 1000
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -163,8 +164,8 @@ class SqliteEventLog:
         return await self._database.read(work)
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
-        return await self._table(
-            "SELECT partition, MAX(offset) + 1 FROM entries WHERE topic = ? GROUP BY partition", topic
+        return await self._database.read(
+            lambda c: {partition: newest + 1 for of, partition, newest in _newest(c) if of == topic}
         )
 
     async def committed(self, group: str, topic: str) -> dict[int, int]:
@@ -212,31 +213,51 @@ class SqliteEventLog:
         return await self._database.write(work)
 
     async def trim(self) -> int:
-        """Remove what is older than the retention and below every commit; returns how many. The newest entry of a
-        partition stays: its offset must never be used again."""
+        """Remove what is older than the retention and below every commit, in portions; returns how many. The newest entry
+        of a partition stays: its offset must never be used again. Dead letters stay until somebody has dealt with them."""
         before_us = self._clock.now_us() - RETENTION_SECONDS * 1_000_000
+        places = [place for place in await self._database.read(_newest) if place[0] != DEAD_LETTERS]
+        return sum([await self._trim(topic, partition, newest, before_us) for topic, partition, newest in places])
 
+    async def _trim(self, topic: str, partition: int, newest: int, before_us: int) -> int:
         def work(connection: sqlite3.Connection) -> int:
-            limits: dict[tuple[str, int], int] = defaultdict(int)
-            for topic, partition, newest in connection.execute(
-                "SELECT topic, partition, MAX(offset) FROM entries GROUP BY topic, partition"
-            ).fetchall():
-                floor = connection.execute(
-                    "SELECT MIN(offset) FROM commits WHERE topic = ? AND partition = ?", (topic, partition)
-                ).fetchone()[0]
-                limits[(topic, partition)] = newest if floor is None else min(newest, floor)
-            return sum(
-                connection.execute(
-                    "DELETE FROM entries WHERE topic = ? AND partition = ? AND offset < ? AND appended_us < ?",
-                    (topic, partition, limit, before_us),
-                ).rowcount
-                for (topic, partition), limit in limits.items()
-            )
+            floor = connection.execute(
+                "SELECT MIN(offset) FROM commits WHERE topic = ? AND partition = ?", (topic, partition)
+            ).fetchone()[0]
+            limit = newest if floor is None else min(newest, floor)
+            return connection.execute(
+                "DELETE FROM entries WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND appended_us < ?4 AND offset IN"
+                " (SELECT offset FROM entries WHERE topic = ?1 AND partition = ?2 ORDER BY offset LIMIT ?5)",
+                (topic, partition, limit, before_us, _TRIMMED_TOGETHER),
+            ).rowcount
 
-        return await self._database.write(work)
+        removed = 0
+        while (portion := await self._database.write(work)) > 0:
+            removed += portion
+        return removed
 
     async def _table(self, sql: str, *arguments: str) -> dict[int, int]:
         return await self._database.read(lambda c: dict(c.execute(sql, arguments).fetchall()))
+
+
+def _newest(connection: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """(topic, partition, newest offset) of all that have entries: by seeks alone, however many entries there are."""
+    found = []
+    for topic in (ACCEPTED, EVENTS, DEAD_LETTERS):
+        partition = -1
+        while True:
+            row = connection.execute(
+                "SELECT partition FROM entries WHERE topic = ? AND partition > ? ORDER BY partition LIMIT 1",
+                (topic, partition),
+            ).fetchone()
+            if row is None:
+                break
+            partition = row[0]
+            newest = connection.execute(
+                "SELECT MAX(offset) FROM entries WHERE topic = ? AND partition = ?", (topic, partition)
+            ).fetchone()[0]
+            found.append((topic, partition, newest))
+    return found
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from svc.kernel.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+_HEALTHY_SECONDS = 10.0
+
 
 class Delivery:
     """Serves one claim after the other. `make_owner` builds an owner with nothing in memory."""
@@ -28,8 +30,12 @@ class Delivery:
             try:
                 starts = await owner.claim()
                 self.streams.owner = owner
-                backoff.reset()
-                await owner.run(starts)
+                served_from = self._clock.monotonic()
+                try:
+                    await owner.run(starts)
+                finally:
+                    if self._clock.monotonic() - served_from > _HEALTHY_SECONDS:
+                        backoff.reset()
             except LogIncidentError as incident:
                 log.critical(
                     "the log is not the one that was stored from: a new era begins", extra={"why": str(incident)}

@@ -23,7 +23,7 @@ class DeliveryServicer:
         self._dead_letters = dead_letters
 
     async def Relay(self, frames: AsyncIterator[bytes], call: Call) -> AsyncIterator[api.RelayResponse]:
-        first = parse(api.RelayRequest, await anext(frames))
+        first = parse(api.RelayRequest, await anext(frames, b""))
         stream = await self._streams.open(first.node)
         await call.context.send_initial_metadata(())  # the node knows by this that it was taken in
         _apply(stream, first)

@@ -20,7 +20,7 @@ from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import Clock
 from svc.kernel.errors import Unavailable
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.lifecycle import owned
+from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.shards import ShardMap
 from svc.kernel.telemetry import Tracer
 
@@ -40,7 +40,12 @@ class DeliveryParts:
 
 @asynccontextmanager
 async def open_delivery(
-    clock: Clock, event_log: SqliteEventLog, shards: ShardMap, messages: Database, tracer: Tracer
+    clock: Clock,
+    event_log: SqliteEventLog,
+    shards: ShardMap,
+    messages: Database,
+    tracer: Tracer,
+    failed: Failed | None = None,
 ) -> AsyncIterator[DeliveryParts]:
     """Delivery, for as long as the block lasts."""
     store = SqliteMessageStore(messages)
@@ -48,7 +53,10 @@ async def open_delivery(
     encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
     delivery = Delivery(lambda: Owner(event_log, store, encoder, clock, tracer, shards), clock)
     servicer = DeliveryServicer(delivery.streams, DeadLetters(event_log, shards))
-    async with owned(delivery.run(), "delivery"), owned(_trim(event_log, store, clock), "retention"):
+    async with (
+        owned(delivery.run(), "delivery", failed),
+        owned(_trim(event_log, store, clock), "retention", failed),
+    ):
         yield DeliveryParts(delivery.streams, [(api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)])
 
 

@@ -17,7 +17,7 @@ from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
 from svc.kernel.eventlog import EventLog
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.lifecycle import owned
+from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
 
@@ -34,7 +34,12 @@ class GroupsService:
 
 @asynccontextmanager
 async def open_groups(
-    settings: Settings, clock: Clock, log: EventLog, shards: ShardMap, channels: Channels
+    settings: Settings,
+    clock: Clock,
+    log: EventLog,
+    shards: ShardMap,
+    channels: Channels,
+    failed: Failed | None = None,
 ) -> AsyncIterator[GroupsService]:
     """Serve groups from a file in the data folder, which must be there, and send their changes to the log.
 
@@ -45,5 +50,5 @@ async def open_groups(
         outbox = Outbox(sql, OUTBOX, log, shards, clock)
         store = SqlGroups(sql, outbox, ids)
         groups = Groups(store, UsersService(channels), ids, clock, settings.group_max_members)
-        async with owned(outbox.run(), "outbox of groups"):
+        async with owned(outbox.run(), "outbox of groups", failed):
             yield GroupsService([(_GROUPS, GroupServicer(groups)), (_MEMBERSHIP, MembershipServicer(groups))])

@@ -146,7 +146,9 @@ class CallChain:
     @asynccontextmanager
     async def _limits(self, call: Call) -> AsyncIterator[None]:
         if call.method not in self._access.inner:
-            who = call.identity.user_id if call.identity else "anonymous"
+            # Without a token it is the address, as Envoy appends it: what a client wrote before that counts for nothing.
+            address = call.metadata.get("x-forwarded-for", "").rpartition(",")[2].strip()
+            who = call.identity.user_id if call.identity else address
             rate = self._rate if call.identity else Rate(self._rate.per_second * 10, self._rate.burst * 10)
             self._limiter.take(who, call.method.rpartition("/")[2], rate)
         yield

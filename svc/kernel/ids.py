@@ -5,11 +5,14 @@ is decimal, with a prefix that tells the kind: `u` user, `g` group, `m` message.
 is refused.
 """
 
+import logging
 import re
 import secrets
 from dataclasses import dataclass
 
 from svc.kernel.clock import Clock
+
+log = logging.getLogger(__name__)
 
 EPOCH_MS = 1_704_067_200_000
 MAX_SNOWFLAKE = (1 << 63) - 1
@@ -61,6 +64,7 @@ class SnowflakeGenerator:
         self._node = (self._node + 1 + secrets.randbelow((1 << _NODE_BITS) - 1)) % (1 << _NODE_BITS)
         self._last_ms, self._sequence = max(now_ms, 1), 0
         self.node_switches += 1
+        log.warning("the clock went back: ids go on with another node part", extra={"times": self.node_switches})
 
 
 def new_boot_id() -> str:

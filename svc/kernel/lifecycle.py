@@ -17,12 +17,15 @@ from svc.kernel.errors import StartError
 log = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS = 5.0
+
+Failed = Callable[[BaseException], None]
+"""Told of the death of something that must live for as long as its process."""
 _LOOKS = 5
 
 
 @asynccontextmanager
 async def owned(
-    coroutine: Coroutine[Any, Any, None], name: str, failed: Callable[[BaseException], None] | None = None
+    coroutine: Coroutine[Any, Any, None], name: str, failed: Failed | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run a task for as long as the block lasts. When it ends with an error, `failed` is told at once (default: it is
     logged as a fault: such a task is meant to live)."""

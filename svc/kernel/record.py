@@ -1,16 +1,18 @@
 """What is appended to `conversation.accepted` (protocol L1), and how it is encoded.
 
-Everybody who appends builds a `Record`; only the owner reads it. The body is opaque bytes from here to the client: a decision
-about cost, since a message is then encoded once in its whole life.
+Everybody who appends builds a `Record`; only the owner reads it. The body stays the bytes that it was from here to the client:
+a decision about cost, since a message is encoded once in its whole life. That it is what its kind says is checked (0.7 µs).
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtoMessage
 
 from stonechat.delivery.v1 import record_pb2
-from stonechat.messaging.v1.conversation_event_pb2 import Edit
+from stonechat.groups.v1.membership_pb2 import MembershipChange
+from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from svc.kernel.errors import MalformedRequest
 from svc.kernel.eventlog import Entry
 from svc.kernel.ids import MAX_SNOWFLAKE, SYSTEM, is_conversation_id
@@ -58,6 +60,15 @@ class Record:
     left: tuple[str, ...] = ()
 
 
+_FORMS: dict[Kind, type[ProtoMessage]] = {
+    Kind.MESSAGE: bodies.Message,
+    Kind.EDIT: bodies.Edit,
+    Kind.WITHDRAWAL: bodies.Withdrawal,
+    Kind.REACTION: bodies.Reaction,
+    Kind.MEMBERSHIP: MembershipChange,
+}
+
+
 def own_key(record_id: int) -> str:
     """The idempotency key of a record whose client gave none (L6). No client can choose it: `~` is not allowed."""
     return f"~{record_id}"
@@ -90,13 +101,13 @@ def encode(record: Record) -> bytes:
 
 
 def decode(value: bytes) -> Record:
-    """The record that was encoded. Raises MalformedRequest when the bytes are none, it names no conversation, or it is an edit
-    with a body that is none: the only body that the owner has to read."""
+    """The record that was encoded. Raises MalformedRequest when the bytes are none, it names no conversation, or its body is
+    not what its kind says: whoever reads it later could not."""
     try:
         message = record_pb2.Record.FromString(value)
         kind = Kind(message.kind)
-        if kind is Kind.EDIT:
-            Edit.FromString(message.body)
+        if (form := _FORMS.get(kind)) is not None:
+            form.FromString(message.body)
     except (DecodeError, ValueError) as error:
         raise MalformedRequest(f"no record: {error}") from None
     if max(message.record_id, message.target_seq, message.target_record_id, message.version) > MAX_SNOWFLAKE:

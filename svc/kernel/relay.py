@@ -2,7 +2,7 @@
 
 One first-in-first-out stream for each (node, delivery instance). Down come items in order; up go subscriptions, unanswered
 requests and signals. Messaging and delivery both speak these words and never import each other; a stream is served in the
-process (`svc.delivery.relay`) or over gRPC.
+process (`svc.delivery.streams`) or over gRPC.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ class Settings:
         "where traces are sent (OTLP over HTTP), besides the data folder; empty for nowhere",
     )
     partitions: int = _setting(
-        "STONECHAT_PARTITIONS", 5, "partitions of the event log when it is made; later it only grows", 1, 4096
+        "STONECHAT_PARTITIONS", 5, "partitions of the event log when it is made; fixed from then on", 1, 4096
     )
     send_timeout_ms: int = _setting(
         "STONECHAT_SEND_TIMEOUT_MS", 5000, "how long a send may wait for its answer", 100, 60_000

@@ -20,16 +20,14 @@ def shard_of(conversation_id: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ShardMap:
-    """Which partition holds which shard, and the era of each partition's numbering (protocol L1)."""
+    """Which partition holds which shard. One version so far: moving shards between partitions comes with growing."""
 
-    version: int
     partitions: int
-    eras: tuple[int, ...]
 
     @classmethod
     def initial(cls, partitions: int) -> "ShardMap":
-        """Map 1: shards dealt round the partitions, all in era 1."""
-        return cls(version=1, partitions=partitions, eras=(1,) * partitions)
+        """All shards dealt round the partitions."""
+        return cls(partitions)
 
     def partition_of(self, conversation_id: str) -> int:
         """The partition of `conversation.accepted` that a conversation's records are appended to."""

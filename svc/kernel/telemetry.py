@@ -7,6 +7,7 @@ context and costs nothing. Logs are JSON lines with trace ids, or text on a term
 
 import json
 import logging
+import os
 import re
 import secrets
 import sys
@@ -109,12 +110,16 @@ class FileExporter(SpanExporter):
         try:
             if self._path.exists() and self._path.stat().st_size > _TRACES_BYTES:
                 self._path.replace(self._path.with_suffix(".old.jsonl"))
-            with self._path.open("a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", opener=_private) as file:
                 file.writelines(_line(span) for span in spans)
         except OSError as error:
             logging.getLogger(__name__).warning("traces are not written: %s", error)
             return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _line(span: ReadableSpan) -> str:

@@ -16,6 +16,7 @@ from svc.messaging.session import Session
 KEPT_SECONDS = 60.0
 _SWEEP_SECONDS = 1.0
 _PER_USER = 16
+_CURSOR_BYTES = 64
 _RETAINED_BYTES = 256 * 1024
 
 
@@ -87,11 +88,12 @@ class CursorSessions:
     async def resume(self, identity: Identity, cursor: str) -> CursorSession:
         """The session that a cursor names, of the same user and device; else a new one, that starts now, or, when a cursor
         was given, begins with everything as after Hello (`reset`). Raises Busy, DeviceRevoked, Draining, Unavailable."""
-        token, _, index = cursor.rpartition(".")
+        token, _, index = cursor.rpartition(".") if len(cursor) <= _CURSOR_BYTES else ("", "", "")
         found = self._sessions.get(token)
         if (
             found is not None
             and (found.identity.user_id, found.identity.device_id) == (identity.user_id, identity.device_id)
+            and index.isascii()
             and index.isdecimal()
             and found.confirm(int(index))
         ):
@@ -132,5 +134,6 @@ class CursorSessions:
             await self._clock.sleep(_SWEEP_SECONDS)
             now = self._clock.monotonic()
             for token, found in list(self._sessions.items()):
-                if found.session.ended.is_set() or now - found.used_at > KEPT_SECONDS:
+                unused = found.session.ended.is_set() or now - found.used_at > KEPT_SECONDS
+                if unused and found.session.carrier is None:
                     self._close(token)

@@ -1,6 +1,5 @@
 """The node's end of the relay: keeps a stream to the owner open, feeds what comes to the subscriptions and the requests."""
 
-import asyncio
 import logging
 
 from svc.kernel.clock import Backoff, Clock
@@ -27,7 +26,7 @@ class Link:
         self._clock = clock
         self._stream: RelayStream | None = None
         self._heard_at = 0.0
-        self.up = asyncio.Event()
+        self._regressions = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -48,7 +47,6 @@ class Link:
         try:
             stream.unanswered(self._requests.unanswered())
             self.flush()
-            self.up.set()
             while True:
                 for item in await stream.receive():
                     if isinstance(item, Answer):
@@ -56,12 +54,19 @@ class Link:
                     else:
                         self._subscriptions.receive(item)
                 self._heard_at = self._clock.monotonic()
+                self._tell_regressions()
                 self.flush()
         finally:
-            self.up.clear()
             self._stream = None
             self._subscriptions.broken()
             await stream.close()
+
+    def _tell_regressions(self) -> None:
+        if (count := self._subscriptions.regressions) > self._regressions:
+            self._regressions = count
+            log.error(
+                "an owner knows less than was pushed: was its store restored from an old copy?", extra={"times": count}
+            )
 
     def flush(self) -> None:
         """Send what the subscriptions want sent."""

@@ -13,7 +13,7 @@ from svc.kernel.errors import Draining, OutcomeUnknown, ProtocolViolation, Stone
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import Identity
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.lifecycle import owned
+from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.record import Record
 from svc.kernel.relay import Answer, Outcome, Relay, Signal
 from svc.kernel.settings import Settings
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 0.25
 HEARTBEAT_SECONDS = 25.0
+LEAVING_SECONDS = 3.0
 GREETING_SECONDS = 10.0 + OPEN_SECONDS
 """Hello within 10 s; then it may take so long to answer it."""
 
@@ -71,13 +72,13 @@ class Node:
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The node at work, for as long as the block lasts."""
+    async def running(self, failed: Failed | None = None) -> AsyncIterator[None]:
+        """The node at work, for as long as the block lasts. `failed` is told when a part of it has died."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(owned(self._link.run(), "relay link"))
-            await stack.enter_async_context(owned(self._appender.run(), "appender"))
-            await stack.enter_async_context(owned(self._marks.run(), "read marks"))
-            await stack.enter_async_context(owned(self._sweep(), "session sweep"))
+            await stack.enter_async_context(owned(self._link.run(), "relay link", failed))
+            await stack.enter_async_context(owned(self._appender.run(), "appender", failed))
+            await stack.enter_async_context(owned(self._marks.run(), "read marks", failed))
+            await stack.enter_async_context(owned(self._sweep(), "session sweep", failed))
             yield
 
     # Sessions
@@ -86,6 +87,7 @@ class Node:
     async def session(self, identity: Identity) -> AsyncIterator[Session]:
         """A session from its first byte to its last. Raises Draining."""
         session = self.enter(identity)
+        session.carrier = asyncio.current_task()
         try:
             yield session
         finally:
@@ -206,6 +208,9 @@ class Node:
 
     def _check(self, session: Session, now: float, today: float) -> None:
         session.now = now
+        if session.ended.is_set():
+            self._let_go(session, now)
+            return
         if session.identity.expires_at <= today:
             session.end(TokenExpired("the access token has expired: refresh it and connect again"))
         elif not session.greeted and now - session.opened_at > GREETING_SECONDS:
@@ -214,15 +219,27 @@ class Node:
             session.written_at = now
             session.outbox.control(self.encoder.heartbeat())
 
+    @staticmethod
+    def _let_go(session: Session, now: float) -> None:
+        # A writer whose client does not read waits for ever: it is told to leave, and the call is reset.
+        if session.ended_at is None:
+            session.ended_at = now
+        elif now - session.ended_at > LEAVING_SECONDS and session.carrier is not None:
+            log.info("a client did not take the end of its session", extra={"user": session.user_id})
+            session.carrier.cancel()
+
     async def drain(self, seconds: float) -> None:
         """Tell all sessions to move, spread over the window; then end those that are left."""
         self._draining = True
-        sessions = list(self._sessions)
+        for session in self._sessions:
+            if session.carrier is None:  # held by a cursor between two calls: nobody to tell
+                session.end(Draining("this instance stops: begin anew"))
+        sessions = [session for session in self._sessions if session.carrier is not None]
         log.info("draining", extra={"sessions": len(sessions), "seconds": seconds})
         for number, session in enumerate(sessions):
             session.outbox.control(self.encoder.reconnect(int(1000 * seconds * number / len(sessions))))
         ends_at = self._clock.monotonic() + seconds
-        while self._sessions and self._clock.monotonic() < ends_at:
+        while any(session in self._sessions for session in sessions) and self._clock.monotonic() < ends_at:
             await self._clock.sleep(0.05)
         for session in list(self._sessions):
             session.end(Draining("this instance stops: connect again"))

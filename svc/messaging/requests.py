@@ -42,7 +42,7 @@ class Requests:
     def resolve(self, answer: Answer) -> None:
         """The owner has decided. Answers to requests that wait no longer are ignored."""
         if answer.outcome is Outcome.MOVED:
-            return  # the caller appends again by the new map; until then the request waits on
+            return  # no shard moves yet: appending again by the new map comes with growing (G2)
         request = self._waiting.pop(answer.request_id, None)
         if request is not None:
             request.answered(_refusal(answer.outcome) or answer)

@@ -12,7 +12,7 @@ from svc.kernel.errors import StonechatError, TokenExpired
 from svc.kernel.lifecycle import owned
 from svc.kernel.telemetry import Tracer
 from svc.messaging.cursors import CursorSession, CursorSessions
-from svc.messaging.node import Node
+from svc.messaging.node import LEAVING_SECONDS, Node
 from svc.messaging.session import Session
 from svc.messaging.stream import FrameReader
 from svc.messaging.wire import (
@@ -44,7 +44,7 @@ class MessagingServicer:
         await call.context.send_initial_metadata(())
         async with (
             self._node.session(call.caller) as session,
-            owned(self._reader.read(session, frames, call.traceparent), "stream reader", session.fail),
+            owned(self._reader.read(session, frames), "stream reader", session.fail),
         ):
             async for frame in self._write(session):
                 yield frame
@@ -67,7 +67,20 @@ class MessagingServicer:
         cursor = request.cursor or call.metadata.get("last-event-id", "")
         found = await self._cursors.resume(call.caller, cursor)
         holder = found.hold()
-        ends_at = call.caller.expires_at
+        found.session.carrier = task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a call runs in one
+        # A client that does not read keeps the writer waiting: beyond the end of its token the call is reset.
+        left = call.caller.expires_at - time.time()
+        overdue = asyncio.get_running_loop().call_later(left + LEAVING_SECONDS, task.cancel)
+        try:
+            async for event in self._events(found, holder, call.caller.expires_at):
+                yield event
+        finally:
+            overdue.cancel()
+            if found.holder == holder:
+                found.session.carrier = None
+
+    async def _events(self, found: CursorSession, holder: int, ends_at: float) -> AsyncIterator[HttpBody]:
         # The first response comes at once: it has the cursor.
         frame = found.again() + found.take()
         try:

@@ -6,6 +6,7 @@ The same object whatever carries it (Connect, Subscribe, event stream, Poll): on
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from svc.kernel.errors import DeviceRevoked, RateLimited, StonechatError
 from svc.kernel.identity import Identity
@@ -37,6 +38,10 @@ class Session:
         self.greeted = False  # Hello was answered, or none is needed
         self.error: StonechatError | None = None
         self.ended = asyncio.Event()
+        self.ended_at: float | None = None  # when the node saw it ended
+        self.carrier: asyncio.Task[Any] | None = (
+            None  # the task of the call that writes to its client, while there is one
+        )
         self._subscriptions = subscriptions
         # Conversation → the newest seq when it went live; a conversation that is pending is not in it.
         self.heads: dict[str, int] = {}

@@ -35,10 +35,14 @@ class FrameReader:
         self._rate = rate
         self._in_flight = in_flight
 
-    async def read(self, session: Session, frames: AsyncIterator[bytes], traceparent: str) -> None:
+    async def read(self, session: Session, frames: AsyncIterator[bytes]) -> None:
         """Until the client leaves (or only stops sending: the two look alike). Raises what ends the stream."""
         said_hello = False
         async for raw in frames:
+            # Whoever does not read what is answered is not read either.
+            await session.outbox.room()
+            if session.ended.is_set():
+                return
             frame = self._parse(session.user_id, raw)
             if isinstance(frame.body, Hello):
                 if said_hello:
@@ -49,16 +53,16 @@ class FrameReader:
             elif not said_hello:
                 raise _first(frame.body)
             else:
-                await self._take(session, frame, traceparent)
+                await self._take(session, frame)
         session.end()
 
-    async def _take(self, session: Session, frame: Frame, traceparent: str) -> None:
+    async def _take(self, session: Session, frame: Frame) -> None:
         try:
             match frame.body:
                 case StonechatError() as error:
                     raise error
                 case Draft() as draft:
-                    await self._send(session, frame.request_id, draft, traceparent)
+                    await self._send(session, frame.request_id, draft)
                 case ReadMark() as mark:
                     self._limit(session, "MarkRead")
                     await self._node.put_mark(mark, lambda error: self._result(session, frame.request_id, error))
@@ -67,6 +71,7 @@ class FrameReader:
                     await self._node.typing(session.user_id, conversation_id)
                     self._result(session, frame.request_id, None)
                 case Renewal(access_token):
+                    self._limit(session, "RenewToken")
                     await self._renew(session, access_token)
                     self._result(session, frame.request_id, None)
         except Unauthenticated:
@@ -74,11 +79,12 @@ class FrameReader:
         except StonechatError as error:
             self._result(session, frame.request_id, error)
 
-    async def _send(self, session: Session, request_id: int, draft: Draft, traceparent: str) -> None:
+    async def _send(self, session: Session, request_id: int, draft: Draft) -> None:
         if session.in_flight >= self._in_flight:
             raise TooManyInFlight(f"{session.in_flight} sends of this session wait for their answers already")
         self._limit(session, "SendMessage")
-        record = await self._node.accept(session.user_id, draft, NO_DEADLINE, traceparent)
+        # Each message is a trace of its own: that of the stream, which lives for hours, is not its parent.
+        record = await self._node.accept(session.user_id, draft, NO_DEADLINE, "")
         session.in_flight += 1
 
         def answered(answer: Answer | StonechatError) -> None:
@@ -100,7 +106,7 @@ class FrameReader:
 
     @staticmethod
     def _result(session: Session, request_id: int, error: StonechatError | None) -> None:
-        # Bounded: a frame without an answer under way makes at most one, and each was paid for by a token of a bucket.
+        # Bounded: a frame makes at most one, and the next frame is read when there is room for it.
         if request_id and not session.ended.is_set():
             session.outbox.control(session.encoder.answer(request_id, "", error))
 

@@ -98,14 +98,19 @@ def _body(user_id: str, request: api.ConnectRequest) -> Hello | Draft | ReadMark
         case "typing":
             return Typing(to_typing(request.typing))
         case "renew_token":
+            _check_answered(request)
             return Renewal(request.renew_token.access_token)
         case _:
             change: Change = getattr(request, name)
             if not change.client_message_id:
                 raise InvalidField("client_message_id", "must be chosen by the client")
-            if request.request_id == 0:
-                raise InvalidField("request_id", "must not be 0 for what is answered")
+            _check_answered(request)
             return to_draft(change)
+
+
+def _check_answered(request: api.ConnectRequest) -> None:
+    if request.request_id == 0:
+        raise InvalidField("request_id", "must not be 0 for what is answered")
 
 
 def sent_fields(conversation_id: str, answer: relay.Answer) -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import TokenVerifier
-from svc.kernel.lifecycle import owned
+from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
@@ -50,6 +50,7 @@ async def open_messaging(
     limiter: RateLimiter,
     rate: Rate,
     tracer: Tracer,
+    failed: Failed | None = None,
 ) -> AsyncIterator[Messaging]:
     """Messaging, for as long as the block lasts. `boot_id` names this run of the process; without a `relay` in it, owners in
     other processes are reached over gRPC."""
@@ -68,6 +69,6 @@ async def open_messaging(
     )
     cursors = CursorSessions(node, clock)
     reader = FrameReader(node, to_frame, verifier, limiter, rate, settings.session_in_flight)
-    async with node.running(), owned(cursors.run(), "cursor sessions"):
+    async with node.running(failed), owned(cursors.run(), "cursor sessions", failed):
         servicer = MessagingServicer(node, cursors, reader, tracer)
         yield Messaging(node, [(api.DESCRIPTOR.services_by_name["MessagingService"], servicer)])

@@ -14,7 +14,7 @@ from svc.kernel.clock import Clock
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import KeySource
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.lifecycle import owned
+from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.limits import RateLimiter
 from svc.kernel.settings import Settings
 from svc.kernel.shards import ShardMap
@@ -40,7 +40,9 @@ class UsersService:
 
 
 @asynccontextmanager
-async def open_users(settings: Settings, clock: Clock, log: EventLog, shards: ShardMap) -> AsyncIterator[UsersService]:
+async def open_users(
+    settings: Settings, clock: Clock, log: EventLog, shards: ShardMap, failed: Failed | None = None
+) -> AsyncIterator[UsersService]:
     """Serve users from a file in the data folder, which must be there, and tell the log of devices that are signed out.
 
     What the log has not taken when the block ends is sent when the file is opened again. Raises StartError.
@@ -54,7 +56,7 @@ async def open_users(settings: Settings, clock: Clock, log: EventLog, shards: Sh
         with closing(Passwords(settings.password_cost)) as passwords:
             accounts = Accounts(SqlAccounts(sql), passwords, RateLimiter(clock), ids, clock)
             devices = Devices(SqlDevices(sql, outbox, ids), accounts, access, refresh, ids, clock)
-            async with owned(outbox.run(), "outbox of users"):
+            async with owned(outbox.run(), "outbox of users", failed):
                 yield UsersService(
                     [
                         (_USER_SERVICE, UserServicer(accounts, devices, access)),

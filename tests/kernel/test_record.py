@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stonechat.delivery.v1 import record_pb2
+from stonechat.groups.v1.membership_pb2 import MembershipChange
+from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from svc.kernel.errors import MalformedRequest
 from svc.kernel.ids import MAX_SNOWFLAKE, SYSTEM
 from svc.kernel.record import CHANGES, Kind, Record, decode, encode, from_system, own_key, to_entry
@@ -14,7 +17,7 @@ from svc.kernel.shards import ShardMap
 
 NUMBERS = st.integers(0, MAX_SNOWFLAKE)
 CONVERSATIONS = st.sampled_from(["g1", "d.u1.u2", "inbox.u7"])
-RECORDS = st.builds(
+ANY_RECORDS = st.builds(
     Record,
     kind=st.sampled_from(Kind),
     conversation_id=CONVERSATIONS,
@@ -31,7 +34,27 @@ RECORDS = st.builds(
     version=NUMBERS,
     joined=st.lists(st.text(max_size=20), max_size=4).map(tuple),
     left=st.lists(st.text(max_size=20), max_size=4).map(tuple),
-).map(lambda record: replace(record, body=b"") if record.kind is Kind.EDIT else record)
+)
+
+
+def _with_a_body_of_its_kind(record: Record) -> Record:
+    match record.kind:
+        case Kind.MESSAGE:
+            body: Message = bodies.Message(type="text", content=record.sender_id)
+        case Kind.EDIT:
+            body = bodies.Edit(message_id=record.node, content=record.sender_id)
+        case Kind.WITHDRAWAL:
+            body = bodies.Withdrawal(message_id=record.node)
+        case Kind.REACTION:
+            body = bodies.Reaction(message_id=record.node, emoji=record.sender_id)
+        case Kind.MEMBERSHIP:
+            body = MembershipChange(version=record.version, left=record.left)
+        case _:
+            return record
+    return replace(record, body=body.SerializeToString())
+
+
+RECORDS = ANY_RECORDS.map(_with_a_body_of_its_kind)
 
 
 @given(RECORDS)
@@ -64,6 +87,13 @@ def test_a_record_of_no_conversation_is_malformed(conversation_id: str):
     """There is nobody to number it."""
     with pytest.raises(MalformedRequest, match="no conversation"):
         decode(encode(Record(Kind.MESSAGE, conversation_id, "u1", "k", 1, b"")))
+
+
+@pytest.mark.parametrize("kind", [Kind.MESSAGE, Kind.EDIT, Kind.WITHDRAWAL, Kind.REACTION, Kind.MEMBERSHIP])
+def test_a_body_that_is_not_of_its_kind_is_malformed(kind: Kind):
+    """Readers of history could not read it, and one that nobody can read must not stand among messages."""
+    with pytest.raises(MalformedRequest):
+        decode(encode(Record(kind, "g1", "u1", "k", 1, b"\xff\xff\xff")))
 
 
 def test_an_edit_with_a_body_that_is_none_is_malformed():

@@ -160,8 +160,10 @@ async def test_a_device_that_is_signed_out_while_it_connects_does_not_stay(world
 
 async def test_a_node_that_drains_tells_its_sessions_to_move_and_takes_no_more(world: World):
     """Each at another moment of the window; who is still there at its end is sent away."""
+    kept = await world.enter(ALICE, "between two calls of a cursor")
     sessions = [await world.enter(ALICE, f"device {number}") for number in range(4)]
     for session in sessions:
+        session.carrier = asyncio.current_task()
         await pages(session)
     draining = asyncio.create_task(world.node.drain(8.0))
     moves = [await hear(session, lambda event: event.HasField("reconnect")) for session in sessions]
@@ -173,5 +175,6 @@ async def test_a_node_that_drains_tells_its_sessions_to_move_and_takes_no_more(w
         while not draining.done():
             world.clock.advance(1.0)
             await asyncio.sleep(0)
+    assert isinstance(kept.error, Draining)  # at once: there is nobody to tell
     assert sessions[0].error is None
     assert all(isinstance(session.error, Draining) for session in sessions[1:])

@@ -39,7 +39,7 @@ KIND_FENCE: Kind
 KIND_OPEN: Kind
 
 class Record(_message.Message):
-    __slots__ = ("kind", "conversation_id", "sender_id", "client_message_id", "record_id", "body", "target_seq", "target_record_id", "not_after_us", "node", "request_id", "traceparent", "version", "joined", "left", "era")
+    __slots__ = ("kind", "conversation_id", "sender_id", "client_message_id", "record_id", "body", "target_seq", "target_record_id", "not_after_us", "node", "request_id", "traceparent", "version", "joined", "left")
     KIND_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     SENDER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -55,7 +55,6 @@ class Record(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     JOINED_FIELD_NUMBER: _ClassVar[int]
     LEFT_FIELD_NUMBER: _ClassVar[int]
-    ERA_FIELD_NUMBER: _ClassVar[int]
     kind: Kind
     conversation_id: str
     sender_id: str
@@ -71,8 +70,7 @@ class Record(_message.Message):
     version: int
     joined: _containers.RepeatedScalarFieldContainer[str]
     left: _containers.RepeatedScalarFieldContainer[str]
-    era: int
-    def __init__(self, kind: _Optional[_Union[Kind, str]] = ..., conversation_id: _Optional[str] = ..., sender_id: _Optional[str] = ..., client_message_id: _Optional[str] = ..., record_id: _Optional[int] = ..., body: _Optional[bytes] = ..., target_seq: _Optional[int] = ..., target_record_id: _Optional[int] = ..., not_after_us: _Optional[int] = ..., node: _Optional[str] = ..., request_id: _Optional[int] = ..., traceparent: _Optional[str] = ..., version: _Optional[int] = ..., joined: _Optional[_Iterable[str]] = ..., left: _Optional[_Iterable[str]] = ..., era: _Optional[int] = ...) -> None: ...
+    def __init__(self, kind: _Optional[_Union[Kind, str]] = ..., conversation_id: _Optional[str] = ..., sender_id: _Optional[str] = ..., client_message_id: _Optional[str] = ..., record_id: _Optional[int] = ..., body: _Optional[bytes] = ..., target_seq: _Optional[int] = ..., target_record_id: _Optional[int] = ..., not_after_us: _Optional[int] = ..., node: _Optional[str] = ..., request_id: _Optional[int] = ..., traceparent: _Optional[str] = ..., version: _Optional[int] = ..., joined: _Optional[_Iterable[str]] = ..., left: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
     __slots__ = ("record", "error", "partition", "offset", "conversation_id", "seq", "time_us")

@@ -138,8 +138,8 @@ class MessagingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SendMessage(self, request, context):
-        """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id):
-        a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
+        """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id) for
+        24 hours: a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
         OUTCOME_UNKNOWN: repeat with the same id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -44,8 +44,8 @@ class MessagingServiceStub:
     cursor returns the same events again; a later cursor confirms them.
     """
     SendMessage: _aio.UnaryUnaryMultiCallable[_messaging_service_pb2.SendMessageRequest, _messaging_service_pb2.SendMessageResponse]
-    """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id):
-    a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
+    """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id) for
+    24 hours: a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
     OUTCOME_UNKNOWN: repeat with the same id.
     """
     EditMessage: _aio.UnaryUnaryMultiCallable[_messaging_service_pb2.EditMessageRequest, _messaging_service_pb2.EditMessageResponse]
@@ -120,8 +120,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _messaging_service_pb2.SendMessageRequest,
         context: _aio.ServicerContext[_messaging_service_pb2.SendMessageRequest, _abc.Awaitable[_messaging_service_pb2.SendMessageResponse]],
     ) -> _abc.Awaitable[_messaging_service_pb2.SendMessageResponse]:
-        """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id):
-        a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
+        """SendMessage sends one message and returns when it is stored. Idempotent by (conversation, sender, client_message_id) for
+        24 hours: a repeat returns the first one's answer; other content under the same id is ALREADY_EXISTS. UNAVAILABLE with reason
         OUTCOME_UNKNOWN: repeat with the same id.
         """
 
