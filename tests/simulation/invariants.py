@@ -147,7 +147,7 @@ class Checker:
         """Offsets are committed: every record below is through all steps (T3)."""
         era = era_of(group)
         for partition, offset in offsets.items():
-            if era != self._world.reference.eras[partition] or partition in self.unnoticed:
+            if era not in (0, self._world.reference.eras[partition]) or partition in self.unnoticed:
                 continue
             verdicts = self._world.reference.verdicts[partition]
             for at in range(self._verified.get(partition, 0), min(offset, len(verdicts))):

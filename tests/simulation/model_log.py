@@ -57,7 +57,9 @@ class SharedLog:
     def committed_offset(self, partition: int) -> int:
         """What a claim in the newest era would begin with."""
         era = self.eras.get(partition, 1)
-        return max((at for key, at in self.commits.items() if key[2] == partition and era_of(key[0]) == era), default=0)
+        return max(
+            (at for key, at in self.commits.items() if key[2] == partition and era_of(key[0]) in (0, era)), default=0
+        )
 
     def cut(self, ends: dict[int, int]) -> None:
         """Lose the tail of `conversation.accepted`: an incident. Whoever reads it loses the connection."""
@@ -72,8 +74,9 @@ class SharedLog:
 
 
 def era_of(group: str) -> int:
-    """The era in which a group's offsets count."""
-    return int(group.rpartition(".")[2])
+    """The era in which a group's offsets count; 0 for a group that has none."""
+    era = group.rpartition(".")[2]
+    return int(era) if era.isdecimal() else 0
 
 
 class ModelConsumer:
@@ -193,7 +196,7 @@ class LogPort:
             if not self._log.down:
                 for partition, offset in offsets.items():
                     self._log.commits[(group, topic, partition)] = offset
-                    if era_of(group) == self._log.eras.get(partition, 1):
+                    if era_of(group) in (0, self._log.eras.get(partition, 1)):
                         self._log.done[partition] = max(offset, self._log.done.get(partition, 0))
                 self._world.checker.committed(group, offsets)
 

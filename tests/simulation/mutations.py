@@ -173,6 +173,28 @@ def incidents_ignored() -> Iterator[None]:
         yield
 
 
+@mutation("T4: committed offsets are not told apart by their era", "log_cut")
+@contextmanager
+def one_group() -> Iterator[None]:
+    with (
+        patch.object(owner_module, "_group", lambda era: owner_module.GROUP),
+        patch.object(owner_module, "_ALL_DONE", 0),
+    ):
+        yield
+
+
+@mutation("T4: whoever notices an incident starts an era of its own", "log_cut")
+def own_eras() -> AbstractContextManager[Any]:
+    start = Owner.start_new_eras
+
+    async def started(self: Owner) -> None:
+        found = await self._log.eras()
+        self._eras = {partition: found.get(partition, 1) for partition in self._eras}
+        await start(self)
+
+    return patch.object(Owner, "start_new_eras", started)
+
+
 # Rounds
 
 
