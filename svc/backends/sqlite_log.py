@@ -224,6 +224,8 @@ class SqliteEventLog:
             floor = connection.execute(
                 "SELECT MIN(offset) FROM commits WHERE topic = ? AND partition = ?", (topic, partition)
             ).fetchone()[0]
+            if floor is None and topic == ACCEPTED:
+                return 0  # nobody has read it yet
             limit = newest if floor is None else min(newest, floor)
             return connection.execute(
                 "DELETE FROM entries WHERE topic = ?1 AND partition = ?2 AND offset < ?3 AND appended_us < ?4 AND offset IN"

@@ -184,7 +184,12 @@ def _handler(chain: CallChain, method: MethodDescriptor, behaviour: Callable[...
             # Closed at once when the call ends, so that what the stream holds is given back then.
             async with aclosing(behaviour(argument, call)) as responses:
                 async for response in responses:
-                    await context.write(_encode(response))
+                    try:
+                        await context.write(_encode(response))
+                    except grpc.aio.InternalError:
+                        # gRPC's word for a client that has gone in the middle of a write; there is nobody to tell.
+                        call.code = "CANCELLED"
+                        return
 
     async def collected(requests: AsyncIterator[bytes], context: Context) -> bytes:
         async with AsyncExitStack() as stack:
