@@ -19,6 +19,7 @@ from stonechat.messaging.v1.event_pb2 import Event
 from stonechat.users.v1 import user_service_pb2 as users
 from tests.mesh.refusal import Refused
 from tests.mesh.surfaces.model import Batch, Place, Surface
+from tests.mesh.surfaces.native import Connect, GrpcUnary
 
 SECONDS = 20.0
 T = TypeVar("T")
@@ -204,6 +205,12 @@ class Device:
         """Send a message."""
         request = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=key or self.key())
         return await self.call(request)
+
+    async def send_unary(self, to: str, content: str) -> Any:
+        """Send a message, and not on the stream where the surface has one that carries sends."""
+        unary = GrpcUnary(self.surface.network) if isinstance(self.surface, Connect) else self.surface
+        request = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=self.key())
+        return await unary.call(request, self.token)
 
     async def edit(self, sent: Any, content: str, key: str = "") -> Any:
         """Edit a message."""

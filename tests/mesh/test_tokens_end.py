@@ -71,4 +71,4 @@ async def test_a_stream_is_not_renewed_by_the_token_of(others: People, whose: st
 
 
 def _renewal(token: str) -> messaging.ConnectRequest:
-    return messaging.ConnectRequest(renew_token=messaging.RenewToken(access_token=token))
+    return messaging.ConnectRequest(request_id=1, renew_token=messaging.RenewToken(access_token=token))
