@@ -235,7 +235,11 @@ async def members_change(world: World) -> None:
 
 
 async def clocks_jump(world: World) -> None:
-    """13, L7: the log's clock and the nodes' clocks jump; repeats come within a day and after more than a day."""
+    """13, L7: the log's clock and the nodes' clocks jump; repeats come within a day and after more than a day.
+
+    The log's clock jumps when all is judged: a key has one row, and a repeat that is judged after its key was used anew, a day
+    later, would find that one alone (a known limit: it takes an owner that lags from before the day's end until after it).
+    """
     world.repeats_grow_old = True
     await begin(world, 2, 1 + world.below(2))
     for node, hours in zip(world.nodes, (-25, 25), strict=True):
@@ -243,6 +247,7 @@ async def clocks_jump(world: World) -> None:
     for _ in range(25):
         world.random.choice((say, repeat_old, repeat_old, change, too_late))(world)
         if world.chance(0.1):
+            await world.all_judged()
             world.log.clock_us += world.random.choice((25, 23, 1, -1)) * 3600 * 1_000_000
         if world.chance(0.05):
             world.random.choice(world.living_owners()).kill()

@@ -229,6 +229,18 @@ class World:
                 client.follow(name)
         await self._settle()
 
+    async def all_judged(self) -> None:
+        """Wait until every owner has taken everything through all steps."""
+        until = self.loop.time() + SETTLE_SECONDS
+        while self.people.waiting or any(consumer.lag() for consumer in self.log.consumers) or self._lags():
+            await asyncio.sleep(0.1)
+            if self.loop.time() > until:
+                self.fail("everything comes to rest", "before the clock jumps")
+        await asyncio.sleep(0.3)
+
+    def _lags(self) -> bool:
+        return any(self.log.done.get(partition, 0) < end for partition, end in self.log.ends(ACCEPTED).items())
+
     async def _settle(self) -> None:
         deadline = self.loop.time() + SETTLE_SECONDS
         quiet = 0
