@@ -1,12 +1,14 @@
 """Groups: who is in gets everything, who is out nothing beyond, on every surface alike."""
 
+import asyncio
+
 import pytest
 
 from stonechat.groups.v1 import group_service_pb2 as groups
 from stonechat.groups.v1.membership_pb2 import ROLE_MEMBER, ROLE_OWNER
 from stonechat.history.v1 import history_service_pb2 as history
 from tests.mesh.device import Device
-from tests.mesh.people import People
+from tests.mesh.people import People, direct
 from tests.mesh.refusal import Refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,6 +86,22 @@ async def test_who_is_removed_gets_nothing_beyond(people: People, surface: str):
         await carol.send(group_id, "let me back in")
     assert refused.value == Refused("INVALID_ARGUMENT", "INVALID_FIELD", ("to",))
     assert group_id not in await carol.heads()
+
+
+async def test_a_removal_has_its_place_among_messages(people: People, surface: str):
+    """Whatever is sent at the same moment: all see what was before the removal, and who is out nothing that came after."""
+    alice, bob = await people.two(surface)
+    carol = await people.device(surface)
+    group_id = await group_of(alice, bob, carol)
+    removal = groups.RemoveMemberRequest(group_id=group_id, user_id=carol.user_id)
+    await asyncio.gather(alice.call(removal), *(alice.send(group_id, f"{number}") for number in range(30)))
+    last = (await bob.until_event(group_id, "membership", count=2)).seq
+    await alice.send(group_id, "after")
+    await carol.until_event(carol.inbox, "left")
+    await alice.send(carol.user_id, "sorry")
+    await carol.until_messages(direct(alice, carol), ["sorry"])
+    await bob.until(lambda: "after" in bob.messages(group_id), "what came after")
+    assert carol.books[group_id] == bob.books[group_id][:last]
 
 
 async def test_who_comes_back_gets_everything_again(people: People, surface: str):
