@@ -112,6 +112,7 @@ class Connect(GrpcUnary):
         )
         end = Refused("UNAVAILABLE", "stream ended")
         try:
+            await stream.wait_for_connection()  # a write to a stream that was refused would hide why
             await stream.write(messaging.ConnectRequest(hello=hello).SerializeToString())
             self._stream = stream
             while (raw := await stream.read()) is not grpc.aio.EOF:
