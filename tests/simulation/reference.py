@@ -6,6 +6,7 @@ with `svc.delivery.sequencer`.
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from svc.delivery.model import Event, Key, Position, digest_of
 from svc.kernel.errors import MalformedRequest
@@ -48,7 +49,6 @@ class Reference:
         self.verdicts: list[list[Expected]] = [[] for _ in range(shards.partitions)]
         self.by_record: dict[int, list[Expected]] = {}
         self.eras = [1] * shards.partitions
-        self._stored: dict[tuple[int, Position], Event] = {}
 
     def events(self, conversation_id: str) -> list[Event]:
         """All events of a conversation, in order."""
@@ -62,26 +62,14 @@ class Reference:
 
     def appended(self, entry: LoggedEntry) -> None:
         """The log stored the next record of a partition."""
-        expected = self._standing(entry) or self._judge(entry)
+        expected = self._judge(entry)
         self.verdicts[entry.partition].append(expected)
         self.by_record.setdefault(expected.record.record_id, []).append(expected)
 
-    def _standing(self, entry: LoggedEntry) -> Expected | None:
-        """After a restart in the same era: the record that an event stands for is not judged again."""
-        event = self._stored.get((entry.partition, Position(self.eras[entry.partition], entry.offset)))
-        if event is None:
-            return None
-        try:
-            record_id = decode(entry.value).record_id
-        except MalformedRequest:
-            record_id = _stand_in(entry).record_id
-        if record_id != event.record.record_id:
-            return None
-        outcome = Outcome.UNPROCESSABLE if event.kind is Kind.UNPROCESSABLE else Outcome.STORED
-        return Expected(entry, event.record, outcome, event.seq, record_id, event.time_us, event)
-
     def restart(self, partition: int, era: int, entries: list[LoggedEntry], stored: dict[str, list[Event]]) -> None:
-        """After an incident of the log: what was stored stands, and what is left of the log is read once more."""
+        """After an incident of the log: what was stored stands, and what is left of the log is read once more. In the same era
+        a record at or below its conversation's head is not judged again."""
+        before = self.verdicts[partition] if era == self.eras[partition] else []
         self.eras[partition] = era
         for name in [name for name in self.conversations if self._shards.partition_of(name) == partition]:
             del self.conversations[name]
@@ -89,7 +77,6 @@ class Reference:
             known = self.conversations[name] = Conversation()
             for event in events:
                 known.events.append(event)
-                self._stored[(partition, event.position)] = event
                 if event.kind is not Kind.UNPROCESSABLE:
                     known.keys[_key(event.record)] = event
         kept = {id(event) for events in stored.values() for event in events}
@@ -97,8 +84,12 @@ class Reference:
             if expected.event is not None and id(expected.event) not in kept:
                 self.by_record[expected.record.record_id].remove(expected)
         self.verdicts[partition] = []
-        for entry in entries:
-            self.appended(entry)
+        for entry, former in zip_longest(entries, before[: len(entries)]):
+            events = self.events(former.record.conversation_id) if former is not None else []
+            if former is not None and events and Position(era, entry.offset) <= events[-1].position:
+                self.verdicts[partition].append(former)
+            else:
+                self.appended(entry)
 
     def _judge(self, entry: LoggedEntry) -> Expected:
         try:
