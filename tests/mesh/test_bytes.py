@@ -70,7 +70,8 @@ async def test_bytes_that_are_no_message_over_grpc(people: People, alice: Device
 
 @pytest.mark.parametrize("text", [False, True])
 async def test_bytes_that_are_no_message_over_grpc_web(people: People, alice: Device, text: bool):
-    browser = GrpcWeb(people.network, text)
+    # httpcore's HTTP/2 trips over an answer that comes before it has sent all of a large body.
+    browser = GrpcWeb(people.network, text, http1=True)
     for what, raw in NO_MESSAGE.items():
         with pytest.raises(Refused) as refused:
             await browser.call_raw(SEND, frame(raw), alice.token)

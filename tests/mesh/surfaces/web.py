@@ -47,13 +47,13 @@ class Frames:
 
 
 class GrpcWeb:
-    """A browser. Binary over HTTP/2, text over HTTP/1.1."""
+    """A browser. Binary over HTTP/2, text over HTTP/1.1, unless told."""
 
     resumes_by_cursor = False
 
-    def __init__(self, network: Network, text: bool) -> None:
+    def __init__(self, network: Network, text: bool, http1: bool = False) -> None:
         self._url = network.url
-        self._http: httpx.AsyncClient = network.http1 if text else network.http2
+        self._http: httpx.AsyncClient = network.http1 if text or http1 else network.http2
         self._text = text
 
     async def call(self, request: Message, token: str) -> Message:
