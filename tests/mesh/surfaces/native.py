@@ -112,8 +112,9 @@ class Connect(GrpcUnary):
         )
         end = Refused("UNAVAILABLE", "stream ended")
         try:
-            await stream.wait_for_connection()  # a write to a stream that was refused would hide why
-            await stream.write(messaging.ConnectRequest(hello=hello).SerializeToString())
+            await stream.initial_metadata()
+            if not stream.done():  # a write to a stream that was refused would hide why
+                await stream.write(messaging.ConnectRequest(hello=hello).SerializeToString())
             self._stream = stream
             while (raw := await stream.read()) is not grpc.aio.EOF:
                 events = messaging.ConnectResponse.FromString(raw).events
