@@ -6,13 +6,6 @@ from svc.kernel import errors
 from svc.kernel.errors import StonechatError
 
 
-class Unimplemented(StonechatError):
-    """This server does not know the call."""
-
-    code = "UNIMPLEMENTED"
-    reason = "UNIMPLEMENTED"
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What stands for an answer of Envoy with HTTP status `status`, where `flags` and `because` (if any) hold too.
@@ -49,7 +42,7 @@ REPLIES = (
     Reply(403, _NO_TOKEN, because="Jwt", http_status=401, say_why=True),  # of Envoy's for a token made for others
     Reply(403, errors.PermissionDenied("this is not allowed")),
     # gRPC's word for an unknown method; REST has another (HTTP 501 would say that the server lacks something).
-    Reply(404, Unimplemented("this server does not know the call"), grpc_only=True),
+    Reply(404, errors.Unimplemented("this server does not know the call"), grpc_only=True),
     Reply(404, errors.NotFound("there is no such path"), say_why=True),
     Reply(400, errors.MalformedRequest("the request is malformed"), say_why=True),
     Reply(413, _TOO_LARGE),

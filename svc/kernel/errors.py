@@ -11,6 +11,7 @@
     │   ├── UsernameTaken           ALREADY_EXISTS
     │   ├── IdempotencyConflict     ALREADY_EXISTS       names the field
     │   ├── FailedPrecondition      FAILED_PRECONDITION  (TargetNotChangeable, Unprocessable, GroupFull)
+    │   ├── Unimplemented           UNIMPLEMENTED
     │   └── Expired                 DEADLINE_EXCEEDED
     ├── Transient                   repeating helps, after `retry_after` seconds when that is set
     │   ├── RateLimited             RESOURCE_EXHAUSTED   (TooManyInFlight)
@@ -153,6 +154,13 @@ class GroupFull(FailedPrecondition):
     """The group has as many members as it may have."""
 
     reason = "GROUP_FULL"
+
+
+class Unimplemented(CallerError):
+    """This server does not know the call. Said by the edge; a service never has to."""
+
+    code = "UNIMPLEMENTED"
+    reason = "UNIMPLEMENTED"
 
 
 class Expired(CallerError):

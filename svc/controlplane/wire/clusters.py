@@ -134,9 +134,12 @@ def _circuit_breakers() -> CircuitBreakers:
 
 
 def _outlier_detection() -> OutlierDetection:
-    # Five answers UNAVAILABLE or INTERNAL in a row rest an instance; never more than half of them, so a lone one never.
+    # Five answers UNAVAILABLE in a row (HTTP 503) rest an instance; never more than half of them, so a lone one never. Not
+    # INTERNAL: gRPC's runtime answers that to requests that a client made wrong on purpose, and a client must not rest anybody.
     return OutlierDetection(
-        consecutive_5xx=5,
+        enforcing_consecutive_5xx=0,
+        consecutive_gateway_failure=5,
+        enforcing_consecutive_gateway_failure=100,
         interval=timedelta(seconds=5),
         base_ejection_time=timedelta(seconds=10),
         max_ejection_percent=50,

@@ -120,8 +120,8 @@ class MessagingServiceServicer:
     def StreamEvents(self, request, context):
         """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
         cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
-        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
-        format is not JSON.
+        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. When it ends, the last event has
+        the name `end` and a `google.rpc.Status` as its data. The body is raw because the format is not JSON.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """

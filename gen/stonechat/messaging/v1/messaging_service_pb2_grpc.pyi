@@ -34,8 +34,8 @@ class MessagingServiceStub:
     StreamEvents: _aio.UnaryStreamMultiCallable[_messaging_service_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]
     """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
     cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
-    `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
-    format is not JSON.
+    `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. When it ends, the last event has
+    the name `end` and a `google.rpc.Status` as its data. The body is raw because the format is not JSON.
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
     """
@@ -98,8 +98,8 @@ class MessagingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_httpbody_pb2.HttpBody]:
         """StreamEvents is Poll as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): each has the
         cursor as its `id:` and a StreamEventsResponse in JSON as its `data:`. It resumes by cursor or by the header
-        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. The body is raw because the
-        format is not JSON.
+        `Last-Event-ID`, which browsers send by themselves. A Heartbeat comes every 25 seconds. When it ends, the last event has
+        the name `end` and a `google.rpc.Status` as its data. The body is raw because the format is not JSON.
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
