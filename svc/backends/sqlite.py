@@ -99,12 +99,16 @@ class Database:
 
     async def close(self) -> None:
         """Finish what was submitted, then close the file."""
-        self._writes.put(None)
-        for _ in range(READERS):
+        if not self._threads:
+            return
+        (writer, *readers), self._threads = self._threads, []
+        for _ in readers:
             self._reads.put(None)
-        threads, self._threads = self._threads, []
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
+        for reader in readers:
+            await asyncio.to_thread(reader.join)
+        # Last: who closes the last connection moves what is in the -wal file into the main one, so that this is whole alone.
+        self._writes.put(None)
+        await asyncio.to_thread(writer.join)
 
     def _prepare(self, script: str, version: int) -> list[sqlite3.Connection]:
         make_database(self.path, script, version)
