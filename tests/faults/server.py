@@ -164,7 +164,8 @@ class Server:
 
     def log(self, *levels: str) -> list[dict[str, Any]]:
         """The log lines of the newest run, of these levels or all."""
-        lines = [json.loads(line) for line in self.errors().splitlines() if line.startswith("{")]
+        whole, _, _ = self.errors().rpartition("\n")  # the last may be half written
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if not levels or line["level"] in levels]
 
     def said(self, part: str) -> bool:

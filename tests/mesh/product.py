@@ -62,7 +62,8 @@ class Product:
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of its log. What is no JSON (a library's own words, a traceback) stands under `text`."""
-        lines = (self.data_dir / "log.jsonl").read_text(errors="replace").splitlines()
+        whole, _, _ = (self.data_dir / "log.jsonl").read_text(errors="replace").rpartition("\n")  # the last may be half written
+        lines = whole.splitlines()
         return [json.loads(line) if line.startswith("{") else {"text": line} for line in lines]
 
     def stop(self) -> int:
