@@ -62,8 +62,8 @@ class Product:
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of its log. What is no JSON (a library's own words, a traceback) stands under `text`."""
-        whole, _, _ = (self.data_dir / "log.jsonl").read_text(errors="replace").rpartition("\n")  # the last may be half written
-        lines = whole.splitlines()
+        text = (self.data_dir / "log.jsonl").read_text(errors="replace")
+        lines = text.rpartition("\n")[0].splitlines()  # the last may be half written
         return [json.loads(line) if line.startswith("{") else {"text": line} for line in lines]
 
     def stop(self) -> int:
