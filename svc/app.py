@@ -42,7 +42,6 @@ from svc.users.wiring import open_users
 
 log = logging.getLogger(__name__)
 
-INNER_FILE = "inner.json"
 MESSAGES_FILE = "messages.sqlite"
 MAX_REQUEST_BYTES = 512 * 1024
 _BURST = 5
@@ -118,7 +117,7 @@ async def product(settings: Settings, failed: Failed) -> AsyncIterator[Running]:
         ]  # fmt: skip
         chain = CallChain(verifier, _access(services, inner_token), limiter, rate, clock)
         address, checks = await stack.enter_async_context(_grpc_server(chain, services))
-        _write_inner(settings.run_dir() / INNER_FILE, address, inner_token)
+        _write_inner(settings.inner_file(), address, inner_token)
         await stack.enter_async_context(_registered(registry, Instance(address, boot_id)))
         front = await stack.enter_async_context(edge(settings, registry, clock, failed))
         # Not before: on a busy machine building all of this keeps the event loop for seconds.

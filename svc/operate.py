@@ -16,7 +16,6 @@ from svc.kernel.errors import NotFound, Unavailable
 from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import TRACES_FILE
 
-INNER_FILE = "inner.json"
 _SECONDS = 10.0
 
 
@@ -33,12 +32,12 @@ async def dead_letters(action: str, dead_letter_id: str) -> int:
 
 @asynccontextmanager
 async def _delivery() -> AsyncIterator[tuple[Channels, DeliveryServiceStub]]:
-    folder = settings_module.load().run_dir()
+    settings = settings_module.load()
     try:
-        inner = json.loads((folder / INNER_FILE).read_text())
+        inner = json.loads(settings.inner_file().read_text())
     except OSError as error:
         raise Unavailable(
-            f"no server has run in {folder.parent}: start it with `make run`, or set STONECHAT_DATA_DIR to its data folder"
+            f"no server has run in {settings.data_dir}: start it with `make run`, or set STONECHAT_DATA_DIR to its data folder"
         ) from error
     registry = ProcessRegistry()
     await registry.register("delivery", Instance(inner["address"], ""))

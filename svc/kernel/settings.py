@@ -114,6 +114,10 @@ class Settings:
         """What exists only while a process runs: lock, sockets, secrets between processes."""
         return self.data_dir / "run"
 
+    def inner_file(self) -> Path:
+        """Where a running process says how its operator's commands reach the inner services."""
+        return self.run_dir() / "inner.json"
+
 
 # Read by `stonechat chat`, which may run in the same environment.
 _OF_OTHERS = {"STONECHAT_PASSWORD"}
