@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
-from svc.backends.messages_schema import SCHEMA
+from svc.backends.messages_schema import MESSAGES_FILE, SCHEMA
 from svc.backends.sqlite import open_database
 from svc.backends.sqlite_log import SqliteEventLog, open_event_log
 from svc.controlplane.wiring import edge
@@ -42,7 +42,6 @@ from svc.users.wiring import open_users
 
 log = logging.getLogger(__name__)
 
-MESSAGES_FILE = "messages.sqlite"
 MAX_REQUEST_BYTES = 512 * 1024
 _BURST = 5
 _STOP_SECONDS = 2.0

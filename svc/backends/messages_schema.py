@@ -4,6 +4,12 @@ Embedded form of the Cassandra keyspace: the same keys and the same promise that
 version is the seq of the event that caused it (protocol W3); a withdrawal writes at WITHDRAWN + seq and is final.
 """
 
+from svc.backends.sqlite_log import RETENTION_SECONDS
+
+MESSAGES_FILE = "messages.sqlite"
+KEY_RETENTION_SECONDS = RETENTION_SECONDS + 86_400
+"""How long a key row is kept, counted from its event: as long as the log may be read again, and 24 h (protocol L6)."""
+
 WITHDRAWN = 10**12
 MESSAGE_LANE = 0
 CHANGE_LANE = 1

@@ -1,10 +1,9 @@
 """The facts about records and events that the owner reasons with."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from svc.kernel.record import Kind, Record
+from svc.kernel.record import Kind, Record, digest_of
 from svc.kernel.relay import Outcome
 
 BUCKET_EVENTS = 4096
@@ -29,14 +28,6 @@ class Key(NamedTuple):
 def key_of(record: Record) -> Key:
     """The idempotency key of a record."""
     return Key(record.conversation_id, record.sender_id, record.client_message_id)
-
-
-def digest_of(record: Record) -> bytes:
-    """16 bytes that stand for what a record asks: the same key with another digest is a conflict (L6)."""
-    asked = hashlib.blake2b(digest_size=16)
-    asked.update(b"%d %d %d " % (record.kind, record.target_seq, record.version))
-    asked.update(record.body)
-    return asked.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,11 @@ from svc.delivery.model import (
     Slice,
     Target,
     Verdict,
-    digest_of,
     key_of,
 )
 from svc.kernel.eventlog import LoggedEntry
-from svc.kernel.record import CHANGES, Kind, Record
+from svc.kernel.record import CHANGES, KEY_WINDOW_US, Kind, Record, digest_of
 from svc.kernel.relay import Outcome
-
-WINDOW_US = 24 * 3600 * 1_000_000
-"""How old the first event of a key may be, in append time, for a record to be its repeat (L7). Whoever remembers more must
-not know more: key rows live longer only so that replays of old records find them."""
 
 _KEYS_PER_CONVERSATION = 2048
 _STATE_BYTES = 400
@@ -245,7 +240,7 @@ class Sequencer:
 
     @staticmethod
     def _window_covers(state: _Conversation, appended_us: int) -> bool:
-        return state.complete_since_us <= max(0, appended_us - WINDOW_US)
+        return state.complete_since_us <= max(0, appended_us - KEY_WINDOW_US)
 
     def _first_with_key(self, state: _Conversation, entry: LoggedEntry, record: Record, facts: Facts) -> KeyRow | None:
         key = key_of(record)
@@ -254,7 +249,7 @@ class Sequencer:
         # written without its event.
         if first is None or first.position >= Position(self.era, entry.offset) or first.seq > state.head.seq:
             return None
-        return first if first.time_us >= entry.appended_us - WINDOW_US else None
+        return first if first.time_us >= entry.appended_us - KEY_WINDOW_US else None
 
     @staticmethod
     def _may_change(state: _Conversation, record: Record, facts: Facts) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
+from svc.backends.messages_schema import KEY_RETENTION_SECONDS
 from svc.backends.sqlite import Database
-from svc.backends.sqlite_log import RETENTION_SECONDS, SqliteEventLog
+from svc.backends.sqlite_log import SqliteEventLog
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.delivery import Delivery
@@ -27,7 +28,6 @@ from svc.kernel.telemetry import Tracer
 log = logging.getLogger(__name__)
 
 TRIM_EVERY_SECONDS = 3600.0
-KEY_RETENTION_SECONDS = RETENTION_SECONDS + 86_400
 
 
 @dataclass(frozen=True, slots=True)

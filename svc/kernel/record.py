@@ -4,6 +4,7 @@ Everybody who appends builds a `Record`; only the owner reads it. The body stays
 a decision about cost, since a message is encoded once in its whole life. That it is what its kind says is checked (0.7 µs).
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -58,6 +59,19 @@ class Record:
     version: int = 0
     joined: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+
+KEY_WINDOW_US = 24 * 3600 * 1_000_000
+"""How old the first event of a key may be, in append time, for a record to be its repeat (L7). Whoever remembers more must
+not know more: key rows live longer only so that replays of old records find them."""
+
+
+def digest_of(record: Record) -> bytes:
+    """16 bytes that stand for what a record asks: the same key with another digest is a conflict (L6)."""
+    asked = hashlib.blake2b(digest_size=16)
+    asked.update(b"%d %d %d " % (record.kind, record.target_seq, record.version))
+    asked.update(record.body)
+    return asked.digest()
 
 
 _FORMS: dict[Kind, type[ProtoMessage]] = {

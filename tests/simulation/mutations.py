@@ -142,7 +142,7 @@ def keys_dropped_early() -> AbstractContextManager[Any]:
 
 @mutation("L7: a repeat counts for as long as anybody remembers it", "clocks_jump")
 def repeats_for_ever() -> AbstractContextManager[Any]:
-    return patch.object(sequencer_module, "WINDOW_US", 1 << 60)
+    return patch.object(sequencer_module, "KEY_WINDOW_US", 1 << 60)
 
 
 @mutation("T1: the rows above the start are not loaded", "killed_anywhere")

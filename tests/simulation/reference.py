@@ -8,10 +8,10 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
-from svc.delivery.model import Event, Key, Position, digest_of
+from svc.delivery.model import Event, Key, Position
 from svc.kernel.errors import MalformedRequest
 from svc.kernel.eventlog import LoggedEntry
-from svc.kernel.record import CHANGES, Kind, Record, decode
+from svc.kernel.record import CHANGES, Kind, Record, decode, digest_of
 from svc.kernel.relay import Outcome
 from svc.kernel.shards import ShardMap
 
