@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
@@ -71,6 +72,7 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
         event = ConversationEvent(
             conversation_id=conversation_id,
             seq=seq,
+            timestamp=Timestamp(seconds=1_700_000_000 + seq),
             sender_id=USER if key else PEER,
             message_id=f"m{1000 + seq}.{seq}",
             client_message_id=key,
@@ -149,9 +151,9 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
             return Result(error=self.refusals.pop(0))
         for stored in self.conversations[request.to]:
             if stored.client_message_id == request.client_message_id:
-                return Result(sent=Sent(message_id=stored.message_id, seq=stored.seq, status="sent"))
+                return _sent(stored)
         stored = await self.post(request.content, request.to, key=request.client_message_id)
-        return Result(sent=Sent(message_id=stored.message_id, seq=stored.seq, status="sent"))
+        return _sent(stored)
 
     async def ListEvents(self, request: history.ListEventsRequest, context: Any) -> history.ListEventsResponse:
         await self._authenticate(context)
@@ -194,11 +196,23 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
         await context.abort(code, error.message, trailing_metadata=details)
 
 
+def _sent(event: ConversationEvent) -> Result:
+    place = Sent(
+        message_id=event.message_id, seq=event.seq, conversation_id=event.conversation_id, timestamp=event.timestamp
+    )
+    return Result(sent=place)
+
+
 @asynccontextmanager
-async def serving(server: Server, port: int = 0) -> AsyncIterator[int]:
-    """Serve on a loopback port, and say on which."""
+async def serving(server: Server, port: int = 0, raw_connect: bool = False) -> AsyncIterator[int]:
+    """Serve on a loopback port, and say on which. `raw_connect`: Connect yields bytes, whatever they are."""
     grpc_server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    add_MessagingServiceServicer_to_server(server, grpc_server)
+    if raw_connect:
+        handler = grpc.stream_stream_rpc_method_handler(server.Connect, messaging.ConnectRequest.FromString)
+        service = grpc.method_handlers_generic_handler("stonechat.messaging.v1.MessagingService", {"Connect": handler})
+        grpc_server.add_generic_rpc_handlers((service,))
+    else:
+        add_MessagingServiceServicer_to_server(server, grpc_server)
     add_HistoryServiceServicer_to_server(server, grpc_server)
     add_UserServiceServicer_to_server(server, grpc_server)
     bound = grpc_server.add_insecure_port(f"127.0.0.1:{port}")

@@ -5,12 +5,17 @@ from hypothesis import strategies as st
 
 from stonechat_client.positions import MAX_KNOWN, Positions
 
+
+def positions_of(known):
+    return Positions(known, lambda name, seq: None, lambda name, seq: None)
+
+
 STEPS = st.lists(st.sampled_from(["push", "lose", "again", "no room", "behind", "pull one"]), max_size=60)
 
 
 @given(known=st.integers(0, 5), steps=STEPS)
 def test_everything_once_and_in_order(known, steps):
-    positions, stored, handed = Positions({"g1": known}), known, []
+    positions, stored, handed = positions_of({"g1": known}), known, []
 
     def pushed(seq, room=True):
         if positions.pushed("g1", seq, room):
@@ -49,7 +54,7 @@ def test_everything_once_and_in_order(known, steps):
 
 
 def test_hello_names_the_inbox_and_what_moved_last():
-    positions = Positions({f"g{number}": 1 for number in range(1, MAX_KNOWN + 1)} | {"inbox.u1": 7})
+    positions = positions_of({f"g{number}": 1 for number in range(1, MAX_KNOWN + 1)} | {"inbox.u1": 7})
     positions.handed("g1", 2)
     known = positions.known()
     assert len(known) == MAX_KNOWN
@@ -58,14 +63,14 @@ def test_hello_names_the_inbox_and_what_moved_last():
 
 
 def test_an_inbox_is_pulled_first():
-    positions = Positions({"g1": 0, "inbox.u1": 0})
+    positions = positions_of({"g1": 0, "inbox.u1": 0})
     positions.exists("g1", 1)
     positions.exists("inbox.u1", 1)
     assert positions.missing() == ["inbox.u1", "g1"]
 
 
 def test_what_was_forgotten_begins_anew():
-    positions = Positions({"g1": 5})
+    positions = positions_of({"g1": 5})
     positions.exists("g1", 9)
     positions.forget("g1")
     positions.handed("g1", 6)
@@ -74,7 +79,7 @@ def test_what_was_forgotten_begins_anew():
 
 
 def test_when_there_is_nothing_to_pull_it_goes_on():
-    positions = Positions({"g1": 5})
+    positions = positions_of({"g1": 5})
     positions.exists("g1", 9)
     positions.nothing_there("g1")
     assert positions.pushed("g1", 6, room=True)

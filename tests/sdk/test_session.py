@@ -11,11 +11,11 @@ from stonechat.messaging.v1.event_pb2 import Behind, Event, Heartbeat, TypingSig
 from stonechat_client import (
     CallFailed,
     Client,
-    Connected,
     InvalidRequest,
     NotReachable,
-    Reconnecting,
     SignedOut,
+    State,
+    StateChanged,
     new_id,
 )
 from tests.sdk.server import DIRECT, INBOX, PEER, Server, serving, status
@@ -43,7 +43,11 @@ async def until(session, condition):
 
 
 async def connected(session):
-    return await until(session, lambda item: isinstance(item, Connected))
+    return await until(session, lambda item: item == StateChanged(State.LIVE))
+
+
+def is_offline(item):
+    return isinstance(item, StateChanged) and item.state is State.OFFLINE
 
 
 async def events(session, count, conversation_id=DIRECT):
@@ -94,7 +98,7 @@ async def test_what_came_since_the_program_last_looked_is_pulled_and_the_rest_is
         await server.post(text, "g9")
     async with client.connect({DIRECT: 1}) as session:
         await server.post("four", "g9", push=0)
-        await connected(session)
+        await until(session, lambda item: item == StateChanged(State.CATCHING_UP))
         await server.post("five", "g9")
         assert await events(session, 2) == ["two", "three"]
     assert server.hellos == [{DIRECT: 1}]
@@ -118,7 +122,7 @@ async def test_after_a_break_it_comes_back_and_misses_nothing(client, server, co
         await server.post("two")
         await server.post("three")
         taken = await connected(session)
-        assert [item for item in taken if isinstance(item, Reconnecting)]
+        assert [item for item in taken if is_offline(item)]
         if not any(isinstance(item, Event) and item.conversation_event.seq == 3 for item in taken):
             await until(session, lambda item: isinstance(item, Event) and item.conversation_event.seq == 3)
     assert server.hellos == [{}, {DIRECT: 1}]
@@ -315,7 +319,7 @@ async def test_a_server_that_restarts_is_found_again():
             session = await stack.enter_async_context(client.connect())
             await connected(session)
         send = asyncio.create_task(session.send(DIRECT, "hello", new_id()))
-        await until(session, lambda item: isinstance(item, Reconnecting))
+        await until(session, is_offline)
         async with serving(server, port), asyncio.timeout(20):
             assert (await send).seq == 1
 
@@ -323,7 +327,7 @@ async def test_a_server_that_restarts_is_found_again():
 async def test_a_closed_session_has_no_more_items_and_takes_no_more_sends(client):
     async with client.connect() as session:
         await connected(session)
-    assert [item async for item in session] == []
+    assert [item async for item in session] == [StateChanged(State.CLOSED)]
     with pytest.raises(NotReachable):
         await session.send(DIRECT, "hello", new_id())
 

@@ -8,19 +8,33 @@ async with Client("http://127.0.0.1:8080") as client:
             print(item)
 """
 
+from stonechat_client.cache import Cache, MemoryCache, WrongUser
 from stonechat_client.client import Client, new_id
 from stonechat_client.errors import CallFailed, ClientError, InvalidRequest, NotReachable, SignedOut
-from stonechat_client.session import Connected, Reconnecting, Session
+from stonechat_client.items import Delivered, Item, Refused, StateChanged
+from stonechat_client.ledger import Ledger
+from stonechat_client.problems import Problem, ProblemKind
+from stonechat_client.session import Session
+from stonechat_client.state import State
 
 __all__ = [
+    "Cache",
     "CallFailed",
     "Client",
     "ClientError",
-    "Connected",
+    "Delivered",
     "InvalidRequest",
+    "Item",
+    "Ledger",
+    "MemoryCache",
     "NotReachable",
-    "Reconnecting",
+    "Problem",
+    "ProblemKind",
+    "Refused",
     "Session",
     "SignedOut",
+    "State",
+    "StateChanged",
+    "WrongUser",
     "new_id",
 ]

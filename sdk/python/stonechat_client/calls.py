@@ -1,5 +1,6 @@
 """Unary calls, and the channel that they and streams share."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -7,6 +8,7 @@ import grpc
 from google.protobuf.message import Message
 
 from stonechat.users.v1 import user_service_pb2 as users
+from stonechat_client.cache import Device
 from stonechat_client.errors import CallFailed, SignedOut, from_rpc
 from stonechat_client.rules import check
 from stonechat_client.tokens import Tokens
@@ -40,11 +42,12 @@ def to_address(server: str) -> str:
 
 
 class Calls:
-    """Calls of one device, each with a deadline, checked before it is sent; a token that has ended is replaced once."""
+    """Calls of one device, each with a deadline, checked before it is sent; a token that has ended is replaced once. `keep` is
+    given the device whenever its tokens are new."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, keep: Callable[[Device], None]) -> None:
         self._channel = grpc.aio.insecure_channel(to_address(server), options=_OPTIONS)
-        self.tokens = Tokens(self._refresh)
+        self.tokens = Tokens(self._refresh, keep)
 
     async def close(self) -> None:
         """End everything that is under way."""
@@ -66,10 +69,9 @@ class Calls:
                 raise
         return await self._call(path, request, answer, bearer(await self.tokens.renewed(token)))
 
-    def stream(self, path: str, answer: type[Message], token: str) -> Any:
-        """Open a bidirectional stream: a `grpc.aio.StreamStreamCall`, without a deadline."""
-        method = self._channel.stream_stream(path, request_serializer=_encode, response_deserializer=answer.FromString)
-        return method(metadata=bearer(token))
+    def stream(self, path: str, token: str) -> Any:
+        """Open a bidirectional stream of bytes: a `grpc.aio.StreamStreamCall`, without a deadline."""
+        return self._channel.stream_stream(path)(metadata=bearer(token))
 
     async def _call(self, path: str, request: Message, answer: type[R], metadata: Any) -> R:
         method = self._channel.unary_unary(path, request_serializer=_encode, response_deserializer=answer.FromString)

@@ -11,7 +11,10 @@ from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import event_pb2
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
+from stonechat_client.cache import Cache, MemoryCache
 from stonechat_client.calls import Calls
+from stonechat_client.errors import ClientError, SignedOut
+from stonechat_client.ledger import Ledger, NoLedger
 from stonechat_client.session import Session
 
 _USERS = "/stonechat.users.v1.UserService/"
@@ -26,10 +29,16 @@ def new_id() -> str:
 
 
 class Client:
-    """One device of one user. `server` is `http://host:port`. Every method raises ClientError; all are safe to cancel."""
+    """One device of one user. `server` is `http://host:port`. Every method raises ClientError; all are safe to cancel.
 
-    def __init__(self, server: str) -> None:
-        self._calls = Calls(server)
+    `cache` is what the device keeps (conversations, queue, sign-in), of the running program unless it is a `SqliteCache`;
+    `ledger` writes down what it sees. Both are closed with the client.
+    """
+
+    def __init__(self, server: str, cache: Cache | None = None, ledger: Ledger | None = None) -> None:
+        self.cache: Cache = cache if cache is not None else MemoryCache()
+        self._ledger: Ledger = ledger if ledger is not None else NoLedger()
+        self._calls = Calls(server, self.cache.keep_device)
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,8 +47,15 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._calls.close()
+        self.cache.close()
+        self._ledger.close()
 
     # Accounts
+
+    @property
+    def device_id(self) -> str:
+        """The device that is signed in; empty when none is."""
+        return self._calls.tokens.device_id
 
     @property
     def user_id(self) -> str:
@@ -54,15 +70,35 @@ class Client:
         return (await self._calls.public(_USERS + "Register", request, users.RegisterResponse)).user_id
 
     async def sign_in(self, username: str, password: str, device_name: str = "") -> str:
-        """Make this a device of the user; returns the user id. CallFailed with reason WRONG_CREDENTIALS."""
+        """Make this a device of the user; returns the user id. CallFailed with reason WRONG_CREDENTIALS; WrongUser when the
+        cache is somebody else's."""
         request = users.SignInRequest(username=username, password=password, device_name=device_name)
-        self._calls.tokens.take(await self._calls.public(_USERS + "SignIn", request, users.SignInResponse))
+        signed_in = await self._calls.public(_USERS + "SignIn", request, users.SignInResponse)
+        self.cache.belong_to(signed_in.user_id)
+        self._calls.tokens.take(signed_in)
         return self.user_id
+
+    async def resume(self) -> bool:
+        """Go on as the device that the cache keeps. False when there is none, or it was signed out: then `sign_in`. True also
+        when the server cannot be reached now."""
+        device = self.cache.device()
+        if device is None:
+            return False
+        self._calls.tokens.restore(device)
+        try:
+            await self._calls.tokens.access()
+        except SignedOut:
+            self.cache.keep_device(None)
+            return False
+        except ClientError:
+            pass  # the session asks again
+        return True
 
     async def sign_out(self) -> None:
         """Sign this device out: nothing can be called with its tokens any more."""
         request = users.RevokeDeviceRequest(device_id=self._calls.tokens.device_id)
         await self._calls.private(_USERS + "RevokeDevice", request, users.RevokeDeviceResponse)
+        self.cache.keep_device(None)
 
     async def refresh(self) -> None:
         """Exchange the tokens now. Calls and sessions do it by themselves when it is time."""
@@ -81,9 +117,10 @@ class Client:
     # Messages
 
     def connect(self, known: Mapping[str, int] | None = None) -> Session:
-        """A session, to be entered with `async with`. `known` says how far (seq) the program has which conversation: what
-        came after is handed over. Of all others only what comes from now on; the rest is history."""
-        return Session(self._calls, known or {})
+        """A session, to be entered with `async with`; one at a time. What the cache holds is known, and `known` says for a
+        program with a store of its own how far (seq) it has which conversation: what came after is handed over. Of all other
+        conversations only what comes from now on; the rest is history."""
+        return Session(self._calls, self.cache, self._ledger, known or {})
 
     async def send(self, to: str, content: str, client_message_id: str = "") -> messaging.SendMessageResponse:
         """Send without a session. To repeat it after NotReachable or UNAVAILABLE, give the same `client_message_id`."""

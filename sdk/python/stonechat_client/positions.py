@@ -4,12 +4,14 @@ A conversation is either *live* (the next event that is pushed is handed over) o
 how far to pull, because a pulled answer holds it too).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 MAX_KNOWN = 4096
 _INBOX = "inbox."
 _DIRECT = "d."
+Told = Callable[[str, int], None]
+"""Is given a conversation and a seq."""
 
 
 @dataclass(slots=True)
@@ -25,10 +27,14 @@ class Positions:
 
     It begins with what the program knows. Any other conversation begins where the session first hears of it: what came
     before is history. Only a direct conversation that comes up after `settle` is new, and begins at its first event.
+    `begun` is told where a conversation begins, `ended` where it ends.
     """
 
-    def __init__(self, known: Mapping[str, int]) -> None:
+    def __init__(self, known: Mapping[str, int], begun: Told, ended: Told) -> None:
         self._positions = {conversation_id: _Position(seq) for conversation_id, seq in known.items()}
+        self._begun = begun
+        self._ended = ended
+        self._behind: set[str] = set()
         self._settled = False
 
     def settle(self) -> None:
@@ -41,6 +47,11 @@ class Positions:
         others = [name for name in reversed(self._positions) if not name.startswith(_INBOX)]
         return {name: self._positions[name].handed for name in (inboxes + others)[:MAX_KNOWN]}
 
+    def was_handed(self, conversation_id: str, seq: int) -> bool:
+        """Whether the event was handed over, or is history."""
+        position = self._positions.get(conversation_id)
+        return position is not None and seq <= position.handed
+
     def pushed(self, conversation_id: str, seq: int, room: bool) -> bool:
         """Whether a pushed event is to be handed over now, given that there is room for it: then call `handed`. If not, it
         was handed over before, or is missing."""
@@ -48,7 +59,7 @@ class Positions:
         live = position.target <= position.handed
         if live and room and seq == position.handed + 1:
             return True
-        position.target = max(position.target, seq)
+        self._target(conversation_id, position, seq)
         return False
 
     def handed(self, conversation_id: str, seq: int) -> None:
@@ -57,25 +68,34 @@ class Positions:
         if position is not None:  # else it was forgotten while the event waited
             position.handed = seq
             self._positions[conversation_id] = position
+            if position.target <= seq:
+                self._behind.discard(conversation_id)
 
     def exists(self, conversation_id: str, seq: int) -> None:
         """The conversation has events up to seq; what was not handed over is missing."""
-        position = self._at(conversation_id, seq)
-        position.target = max(position.target, seq)
+        self._target(conversation_id, self._at(conversation_id, seq), seq)
 
     def joined(self, conversation_id: str, seq: int) -> None:
         """The user came into the conversation with the event seq: if it is new, it begins there."""
-        self._positions.setdefault(conversation_id, _Position(seq - 1))
+        if conversation_id not in self._positions:
+            self._begin(conversation_id, seq - 1)
         self.exists(conversation_id, seq)
 
     def forget(self, conversation_id: str) -> None:
         """The user is no longer part of it."""
-        self._positions.pop(conversation_id, None)
+        position = self._positions.pop(conversation_id, None)
+        self._behind.discard(conversation_id)
+        if position is not None:
+            self._ended(conversation_id, position.handed)
 
     def missing(self) -> list[str]:
         """Conversations of which something is to be pulled; an inbox first, because it tells of others."""
-        names = [name for name, position in self._positions.items() if position.target > position.handed]
-        return sorted(names, key=lambda name: not name.startswith(_INBOX))
+        return sorted(self._behind, key=lambda name: (not name.startswith(_INBOX), name))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is to be pulled."""
+        return bool(self._behind)
 
     def next_missing(self, conversation_id: str) -> int | None:
         """The seq that is to be pulled next, or None when nothing is missing."""
@@ -87,10 +107,21 @@ class Positions:
         position = self._positions.get(conversation_id)
         if position is not None:
             position.target = position.handed
+            self._behind.discard(conversation_id)
 
     def _at(self, conversation_id: str, first_heard: int) -> _Position:
         position = self._positions.get(conversation_id)
         if position is None:
             new = self._settled and conversation_id.startswith(_DIRECT)
-            position = self._positions[conversation_id] = _Position(0 if new else first_heard)
+            position = self._begin(conversation_id, 0 if new else first_heard)
+        return position
+
+    def _target(self, conversation_id: str, position: _Position, seq: int) -> None:
+        position.target = max(position.target, seq)
+        if position.target > position.handed:
+            self._behind.add(conversation_id)
+
+    def _begin(self, conversation_id: str, seq: int) -> _Position:
+        position = self._positions[conversation_id] = _Position(seq)
+        self._begun(conversation_id, seq)
         return position

@@ -1,70 +1,69 @@
 """A session: sends, and hands over every event of every conversation once and in order, across any number of streams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as api
-from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
-from stonechat.messaging.v1.event_pb2 import Event, HelloPage, Sent
-from stonechat_client.backoff import Backoff
+from stonechat.messaging.v1.event_pb2 import Event, Sent
+from stonechat_client.cache import Cache, Queued
 from stonechat_client.calls import Calls
-from stonechat_client.errors import CallFailed, ClientError, NotReachable, SignedOut
+from stonechat_client.connector import Connector
+from stonechat_client.errors import NotReachable, SignedOut
 from stonechat_client.feed import Feed
-from stonechat_client.positions import Positions
+from stonechat_client.items import Item
+from stonechat_client.ledger import Ledger
+from stonechat_client.problems import Problem, ProblemKind
+from stonechat_client.puller import Puller
+from stonechat_client.receiver import Receiver
+from stonechat_client.renewal import Renewal
 from stonechat_client.requests import Requests
+from stonechat_client.send_queue import SendQueue
+from stonechat_client.state import State
+from stonechat_client.status import Status
 from stonechat_client.stream import Stream
+from stonechat_client.wire import CONNECT, Garbage
 
-_CONNECT = "/stonechat.messaging.v1.MessagingService/Connect"
-_LIST_EVENTS = "/stonechat.history.v1.HistoryService/ListEvents"
 # What may wait to be taken by the program. What comes beyond it is left out, and pulled once there is room.
 _ROOM = 1000
-# Between two looks at the token, whatever the server says how long it lasts.
-_LEAST_SECONDS = 0.5
-_FOR_GOOD = frozenset({"INVALID_ARGUMENT", "PERMISSION_DENIED", "FAILED_PRECONDITION"})
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """The session is up: the server knows what we know, and has told what differs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnecting:
-    """The stream has broken; the next attempt is made after so many seconds."""
-
-    after_seconds: float
-    why: str
-
-
-Item = Event | Connected | Reconnecting
+_EPHEMERAL = frozenset({"typing", "read_mark"})
 
 
 class Session:
     """`async with client.connect() as session: async for item in session: …`
 
-    Of events it hands over conversation_event (once and in order for each conversation, whether pushed or pulled), hello_page
-    (what differs from what was known), typing and read_mark (the newest counts; left out when the program is slow). It ends
-    with SignedOut when no token is good any more, or with CallFailed when the server refuses the session for good.
+    Hands over (`items.Item`): of events conversation_event (once and in order for each conversation, whether pushed or
+    pulled), hello_page (what differs from what was known), typing and read_mark (the newest counts; left out when the program
+    is slow); StateChanged; Delivered and Refused for what was queued; Problem when the server does what it may not. It
+    ends with SignedOut when no token is good any more, or with CallFailed when the server refuses the session for good.
     """
 
-    def __init__(self, calls: Calls, known: Mapping[str, int]) -> None:
+    def __init__(self, calls: Calls, cache: Cache, ledger: Ledger, known: Mapping[str, int]) -> None:
         self._calls = calls
-        self._positions = Positions(known)
-        self._requests = Requests()
         self._feed: Feed[Item] = Feed(_ROOM)
-        self._missing = asyncio.Event()
+        self._status = Status(self._feed.push)
+        self._requests = Requests()
+        ledger.begin(calls.tokens.user_id, calls.tokens.device_id)
+        self._queue = SendQueue(cache, self.send, self._feed.push, lambda: self.state is State.LIVE)
+        self._receiver = Receiver(calls.tokens.user_id, known, cache, ledger, self._feed, self._queue.seen)
+        self._renewal = Renewal(calls.tokens, self._requests)
+        self._connector = Connector(calls.tokens, self._one_stream, self._status, self._receiver.report)
+        self._puller = Puller(calls, self._receiver, self._caught_up)
         self._stream: Stream | None = None
-        self._stream_token = ""
-        self._up = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        for work in (self._live, self._pull, self._renew):
-            task = asyncio.create_task(work(), name=f"stonechat session {work.__name__}")
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "connector": self._connector.run,
+            "puller": self._puller.run,
+            "renewal": self._renewal.run,
+            "queue": self._queue.run,
+        }
+        for name, run in work.items():
+            task = asyncio.ensure_future(run())
+            task.set_name(f"stonechat session {name}")
             task.add_done_callback(self._task_ended)
             self._tasks.append(task)
         return self
@@ -75,37 +74,62 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._requests.end(NotReachable("the session was closed"))
-        self._feed.end()
+        self._end(None)
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self._feed
 
+    @property
+    def state(self) -> State:
+        """The state the session is in now; each change comes as an item too."""
+        return self._status.state
+
+    @property
+    def problems(self) -> Counter[ProblemKind]:
+        """How often the server did what it may not, by kind."""
+        return self._receiver.problems
+
+    def queue(self, to: str, content: str, client_message_id: str = "") -> str:
+        """Queue a message: it is sent when there is a connection, after those queued before it for the same `to`, also by a
+        later session on the same cache. Returns its client_message_id; the outcome comes as Delivered or Refused. Raises
+        InvalidRequest, QueueFull."""
+        return self._queue.put(to, content, client_message_id)
+
+    def queued(self) -> Sequence[Queued]:
+        """What waits in the queue, oldest first."""
+        return self._queue.waiting()
+
     async def send(self, to: str, content: str, client_message_id: str) -> Sent:
         """Send a message; returns when it is stored, however often the stream breaks meanwhile. Raises CallFailed."""
         message = api.SendMessageRequest(to=to, content=content, type="text", client_message_id=client_message_id)
-        return (await self._requests.ask(api.ConnectRequest(send=message))).sent
+        return await self._ask(api.ConnectRequest(send=message), client_message_id)
 
     async def edit(self, conversation_id: str, message_id: str, content: str, client_message_id: str) -> Sent:
         """Replace the text of an own message; as `send`."""
         edit = api.EditMessageRequest(
             conversation_id=conversation_id, message_id=message_id, content=content, client_message_id=client_message_id
         )
-        return (await self._requests.ask(api.ConnectRequest(edit=edit))).sent
+        return await self._ask(api.ConnectRequest(edit=edit), client_message_id)
 
     async def withdraw(self, conversation_id: str, message_id: str, client_message_id: str) -> Sent:
         """Take an own message back; as `send`."""
         withdrawal = api.WithdrawMessageRequest(
             conversation_id=conversation_id, message_id=message_id, client_message_id=client_message_id
         )
-        return (await self._requests.ask(api.ConnectRequest(withdraw=withdrawal))).sent
+        return await self._ask(api.ConnectRequest(withdraw=withdrawal), client_message_id)
 
-    async def react(self, conversation_id: str, message_id: str, emoji: str, client_message_id: str) -> Sent:
-        """React to a message; as `send`."""
+    async def react(
+        self, conversation_id: str, message_id: str, emoji: str, client_message_id: str, *, removed: bool = False
+    ) -> Sent:
+        """React to a message, or take that back; as `send`."""
         reaction = api.ReactRequest(
-            conversation_id=conversation_id, message_id=message_id, emoji=emoji, client_message_id=client_message_id
+            conversation_id=conversation_id,
+            message_id=message_id,
+            emoji=emoji,
+            removed=removed,
+            client_message_id=client_message_id,
         )
-        return (await self._requests.ask(api.ConnectRequest(react=reaction))).sent
+        return await self._ask(api.ConnectRequest(react=reaction), client_message_id)
 
     async def mark_read(self, conversation_id: str, seq: int) -> None:
         """Say that everything up to seq was read; as `send`."""
@@ -117,157 +141,67 @@ class Session:
         if self._stream is not None:
             self._stream.try_write(api.ConnectRequest(typing=api.SendTypingRequest(conversation_id=conversation_id)))
 
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
+    async def _ask(self, frame: api.ConnectRequest, client_message_id: str) -> Sent:
+        sent = (await self._requests.ask(frame)).sent
+        self._receiver.sent(client_message_id, sent)
+        return sent
+
+    def _task_ended(self, task: asyncio.Future[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._requests.end(error)
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        state = State.SIGNED_OUT if isinstance(error, SignedOut) else State.CLOSED
+        if self.state not in (State.SIGNED_OUT, State.CLOSED):
+            self._status.set(state, str(error or ""))
+            self._requests.end(error or NotReachable("the session was closed"))
             self._feed.end(error)
 
-    async def _live(self) -> None:
-        backoff, refused_token = Backoff(), ""
-        while True:
-            self._up = False
-            try:
-                if refused_token:
-                    await self._calls.tokens.renewed(refused_token)
-                await self._one_stream()
-                delay, why = 0.0 if self._up else backoff.next_delay(), "the server asks to move"
-            except ClientError as error:
-                if self._up:
-                    backoff.reset()
-                    refused_token = ""
-                if _is_final(error, again=refused_token not in ("", self._stream_token)):
-                    raise
-                if isinstance(error, CallFailed) and error.code == "UNAUTHENTICATED":
-                    refused_token = self._stream_token
-                asked = error.retry_after or 0.0 if isinstance(error, CallFailed) else 0.0
-                delay, why = max(backoff.next_delay(), asked), str(error)
-            if self._feed.has_room():
-                self._feed.push(Reconnecting(delay, why))
-            await asyncio.sleep(delay)
-
-    async def _one_stream(self) -> None:
-        self._stream_token = await self._calls.tokens.access()
-        stream = Stream(self._calls.stream(_CONNECT, api.ConnectResponse, self._stream_token))
+    async def _one_stream(self, token: str) -> None:
+        stream = Stream(self._calls.stream(CONNECT, token))
         known = [
             api.KnownConversation(conversation_id=conversation_id, last_seq=seq)
-            for conversation_id, seq in self._positions.known().items()
+            for conversation_id, seq in self._receiver.begin().items()
         ]
         stream.write(api.ConnectRequest(request_id=0, hello=api.Hello(known=known)))
         self._requests.begin(stream.write)
+        self._renewal.stream_token = token
         self._stream = stream
         try:
             await stream.run(self._handle)
+        except Garbage as error:
+            self._receiver.report(Problem(ProblemKind.GARBAGE, str(error)))
+            raise
         finally:
             self._stream = None
             self._requests.pause()
 
     def _handle(self, event: Event) -> None:
-        match event.WhichOneof("payload"):
+        payload = event.WhichOneof("payload")
+        match payload:
             case "conversation_event":
-                self._pushed(event)
+                self._receiver.push(event)
             case "result":
                 self._requests.answered(event.result)
             case "hello_page":
-                self._told(event.hello_page)
+                self._receiver.greet(event.hello_page)
                 self._feed.push(event)
                 if event.hello_page.complete:
-                    self._positions.settle()
-                    self._up = True
-                    self._feed.push(Connected())
+                    self._status.set(State.CATCHING_UP)
             case "behind":
-                self._exists(event.behind.conversation_id, event.behind.last_seq)
-            case "typing" | "read_mark":
-                if self._feed.has_room():
-                    self._feed.push(event)
+                self._receiver.behind(event.behind.conversation_id, event.behind.last_seq)
+            case _ if payload in _EPHEMERAL and self._feed.has_room():
+                self._feed.push(event)
             case _:
                 pass  # a heartbeat, or a kind that is newer than this library
+        if self._status.is_up:
+            self._caught_up()
 
-    def _pushed(self, event: Event) -> None:
-        pushed = event.conversation_event
-        if self._positions.pushed(pushed.conversation_id, pushed.seq, self._feed.has_room()):
-            self._feed.push(event)
-            self._handed(pushed)
-        else:
-            self._wake(pushed.conversation_id)
-
-    def _told(self, page: HelloPage) -> None:
-        for conversation_id in page.gone:
-            self._positions.forget(conversation_id)
-        for head in page.conversations:
-            self._exists(head.conversation_id, head.last_seq)
-
-    def _handed(self, event: ConversationEvent) -> None:
-        self._positions.handed(event.conversation_id, event.seq)
-        match event.WhichOneof("body"):
-            case "opened":
-                self._exists(event.opened.conversation_id, 1)
-            case "joined":
-                self._positions.joined(event.joined.conversation_id, event.joined.seq)
-                self._wake(event.joined.conversation_id)
-            case "left":
-                self._positions.forget(event.left.conversation_id)
-
-    def _exists(self, conversation_id: str, seq: int) -> None:
-        self._positions.exists(conversation_id, seq)
-        self._wake(conversation_id)
-
-    def _wake(self, conversation_id: str) -> None:
-        if self._positions.next_missing(conversation_id) is not None:
-            self._missing.set()
-
-    async def _pull(self) -> None:
-        backoff = Backoff()
-        while True:
-            await self._missing.wait()
-            self._missing.clear()
-            try:
-                for conversation_id in self._positions.missing():
-                    await self._pull_one(conversation_id)
-                backoff.reset()
-            except (NotReachable, CallFailed) as error:
-                if isinstance(error, SignedOut):
-                    raise
-                self._missing.set()
-                await asyncio.sleep(backoff.next_delay())
-
-    async def _pull_one(self, conversation_id: str) -> None:
-        while (following := self._positions.next_missing(conversation_id)) is not None:
-            request = history.ListEventsRequest(conversation_id=conversation_id, after_seq=following - 1)
-            try:
-                answer = await self._calls.private(_LIST_EVENTS, request, history.ListEventsResponse)
-            except CallFailed as error:
-                if error.code != "NOT_FOUND":
-                    raise
-                self._positions.forget(conversation_id)  # no longer part of it
-                return
-            if not answer.events:
-                self._positions.nothing_there(conversation_id)
-            for event in answer.events:
-                if event.seq == self._positions.next_missing(conversation_id):
-                    await self._feed.put(Event(conversation_event=event))
-                    self._handed(event)
-
-    async def _renew(self) -> None:
-        backoff = Backoff()
-        while True:
-            await asyncio.sleep(max(_LEAST_SECONDS, self._calls.tokens.seconds_left()))
-            try:
-                token = await self._calls.tokens.access()
-                if token != self._stream_token:
-                    await self._requests.ask_once(api.ConnectRequest(renew_token=api.RenewToken(access_token=token)))
-                    self._stream_token = token
-                backoff.reset()
-            except SignedOut:
-                raise
-            except ClientError:
-                await asyncio.sleep(backoff.next_delay())
-
-
-def _is_final(error: ClientError, again: bool) -> bool:
-    """Whether every other stream would end in the same way. `again`: a token that is newer than a refused one was refused.
-
-    All else is a break, INTERNAL with RST_STREAM and UNKNOWN included: that is how a proxy ends streams.
-    """
-    if isinstance(error, SignedOut):
-        return True
-    return isinstance(error, CallFailed) and (error.code in _FOR_GOOD or (error.code == "UNAUTHENTICATED" and again))
+    def _caught_up(self) -> None:
+        if not self._status.is_up:
+            return
+        if self._receiver.is_behind:
+            self._status.set(State.CATCHING_UP)
+        elif self.state is not State.LIVE:
+            self._status.set(State.LIVE)
+            self._queue.went_live()

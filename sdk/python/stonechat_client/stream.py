@@ -8,6 +8,7 @@ import grpc
 
 from stonechat.messaging.v1.event_pb2 import Event
 from stonechat.messaging.v1.messaging_service_pb2 import ConnectRequest
+from stonechat_client import wire
 from stonechat_client.errors import NotReachable, from_rpc
 from stonechat_client.requests import MAX_IN_FLIGHT
 
@@ -15,12 +16,13 @@ Handle = Callable[[Event], None]
 
 
 class Stream:
-    """A stream that was just opened. `call` is a `grpc.aio.StreamStreamCall`."""
+    """A stream that was just opened. `call` is a `grpc.aio.StreamStreamCall` of bytes."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
         self._outgoing: asyncio.Queue[ConnectRequest] = asyncio.Queue(4 * MAX_IN_FLIGHT)
         self._move = asyncio.Event()
+        self._moving: asyncio.TimerHandle | None = None
 
     def write(self, frame: ConnectRequest) -> None:
         """Say a frame, after those before it. There is room for all that may be in flight, and as much again."""
@@ -43,27 +45,32 @@ class Stream:
             if reader.done():
                 await reader
         finally:
+            if self._moving is not None:
+                self._moving.cancel()
             await _cancelled((reader, writer, mover))
             self._call.cancel()
 
     async def _read(self, handle: Handle) -> None:
         try:
             # No deadline here: one that passes would cancel the whole call.
-            while (response := await self._call.read()) is not grpc.aio.EOF:
-                for event in response.events:
+            while (data := await self._call.read()) is not grpc.aio.EOF:
+                for event in wire.decode(data).events:
                     if event.HasField("reconnect"):
-                        after_seconds = event.reconnect.after_ms / 1000
-                        asyncio.get_running_loop().call_later(after_seconds, self._move.set)
+                        self._move_after(event.reconnect.after_ms / 1000)
                     else:
                         handle(event)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
         raise NotReachable("the server ended the stream")
 
+    def _move_after(self, seconds: float) -> None:
+        if self._moving is None:  # asking once is enough
+            self._moving = asyncio.get_running_loop().call_later(seconds, self._move.set)
+
     async def _write(self) -> None:
         try:
             while True:
-                await self._call.write(await self._outgoing.get())
+                await self._call.write(wire.encode(await self._outgoing.get()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from stonechat.users.v1.user_service_pb2 import RefreshTokenResponse, SignInResponse
+from stonechat_client.cache import Device
 from stonechat_client.errors import CallFailed, SignedOut
 
 Pair = SignInResponse | RefreshTokenResponse
@@ -17,8 +18,9 @@ _WORN = 0.75
 class Tokens:
     """Access tokens as calls need them. Raises SignedOut once the refresh token is no longer taken."""
 
-    def __init__(self, refresh: Refresh) -> None:
+    def __init__(self, refresh: Refresh, keep: Callable[[Device], None]) -> None:
         self._refresh = refresh
+        self._keep = keep
         self._lock = asyncio.Lock()
         self._pair: Pair = SignInResponse()
         self._worn_at = 0.0
@@ -27,6 +29,14 @@ class Tokens:
         """Use this pair from now on."""
         self._pair = pair
         self._worn_at = asyncio.get_running_loop().time() + pair.expires_in * _WORN
+        self._keep(Device(pair.user_id, pair.device_id, pair.refresh_token))
+
+    def restore(self, device: Device) -> None:
+        """Go on as this device; the first call gets an access token."""
+        self._pair = RefreshTokenResponse(
+            user_id=device.user_id, device_id=device.device_id, refresh_token=device.refresh_token
+        )
+        self._worn_at = 0.0
 
     @property
     def user_id(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
+from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent, Message
 
 At = Callable[[int], ConversationEvent | None]
 
@@ -12,14 +12,14 @@ def change(event: ConversationEvent, at: At) -> ConversationEvent | None:
     `at` finds an event of the same conversation by its seq."""
     match event.WhichOneof("body"):
         case "edit":
-            message_id, content = event.edit.message_id, event.edit.content
+            message_id, now = event.edit.message_id, Message(type=event.edit.type, content=event.edit.content)
         case "withdrawal":
-            message_id, content = event.withdrawal.message_id, ""
+            message_id, now = event.withdrawal.message_id, Message()
         case _:
             return None
     seq = message_id.rpartition(".")[2]
     target = at(int(seq)) if seq.isdecimal() else None
     if target is None or target.message_id != message_id or not target.HasField("message"):
         return None
-    target.message.content = content
+    target.message.CopyFrom(now)
     return target

@@ -61,6 +61,11 @@ class MemoryCache:
         own.CopyFrom(event)  # the program has the other
         held.kept.append(own)
         change(own, held.at)
+        if event.HasField("withdrawal"):  # what the message said in between goes too
+            for kept in held.kept:
+                if kept.edit.message_id == event.withdrawal.message_id:
+                    kept.edit.ClearField("type")
+                    kept.edit.ClearField("content")
 
     def forget(self, conversation_id: str) -> None:
         self._held.pop(conversation_id, None)
