@@ -164,6 +164,7 @@ class Session:
             for conversation_id, seq in self._receiver.begin().items()
         ]
         stream.write(api.ConnectRequest(request_id=0, hello=api.Hello(known=known)))
+        self._queue.reconnecting()
         self._requests.begin(stream.write)
         self._renewal.stream_token = token
         self._stream = stream
