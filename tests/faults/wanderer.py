@@ -1,5 +1,8 @@
 """A program on the client library that may be killed at any moment: its queue, its conversations and its sign-in lie in a
-SQLite cache, and its ledger beside it. `python -m tests.faults.wanderer URL FOLDER NAME PASSWORD GROUP`; SIGTERM ends it well."""
+SQLite cache, and its ledger beside it. SIGTERM ends it well.
+
+`python -m tests.faults.wanderer URL FOLDER NAME PASSWORD GROUP`
+"""
 
 import asyncio
 import signal
@@ -11,6 +14,7 @@ from pathlib import Path
 from stonechat_client import Client, NotReachable, Problem, Refused, Session, State, backoff
 from stonechat_client.cache import SqliteCache
 from stonechat_client.ledger import FileLedger
+from tests.faults.server import until
 
 _PACE_SECONDS = 0.02
 
@@ -34,8 +38,7 @@ async def _main(url: str, folder: Path, name: str, password: str, group_id: str)
                 if len(session.queued()) < 20:
                     session.queue(group_id, f"{name} queues", uuid.uuid4().hex)
                 await asyncio.sleep(_PACE_SECONDS)
-            while (session.queued() or not await _has_everything(client, session)) and not listening.done():
-                await asyncio.sleep(_PACE_SECONDS)
+            await until(lambda: listening.done() or _has_everything(client, session), "everything is sent and seen")
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
@@ -49,7 +52,7 @@ async def _signed_in(client: Client, name: str, password: str) -> None:
 
 
 async def _has_everything(client: Client, session: Session) -> bool:
-    if session.state is not State.LIVE:
+    if session.queued() or session.state is not State.LIVE:
         return False
     spans = client.cache.spans()
     return all([spans[head.conversation_id].last == head.last_seq async for head in client.list_conversations()])
