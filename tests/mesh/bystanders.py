@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.mesh.people import People, direct
+from stonechat_conformance.people import People, direct
 
 
 @asynccontextmanager

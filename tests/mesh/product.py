@@ -22,6 +22,7 @@ _READY = re.compile(r"ready on (http://\S+)")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
+_LONGEST_LINE = 1024 * 1024
 
 
 @dataclass
@@ -60,9 +61,18 @@ class Product:
         found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.exists() else None
         return int(found[1]) if found else 0
 
-    def log(self) -> list[dict[str, Any]]:
-        """The lines of its log. What is no JSON (a library's own words, a traceback) stands under `text`."""
-        text = (self.data_dir / "log.jsonl").read_text(errors="replace")
+    def log_end(self) -> int:
+        """Where the next line of its log will begin, in bytes."""
+        with (self.data_dir / "log.jsonl").open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LONGEST_LINE))
+            return size - len(file.read().rpartition(b"\n")[2])
+
+    def log(self, start: int = 0) -> list[dict[str, Any]]:
+        """The lines of its log from a place on. What is no JSON (a library's own words, a traceback) stands under `text`."""
+        with (self.data_dir / "log.jsonl").open("rb") as file:
+            file.seek(start)
+            text = file.read().decode(errors="replace")
         lines = text.rpartition("\n")[0].splitlines()  # the last may be half written
         return [json.loads(line) if line.startswith("{") else {"text": line} for line in lines]
 

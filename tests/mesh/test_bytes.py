@@ -11,12 +11,12 @@ import pytest_asyncio
 from google.rpc.status_pb2 import Status
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from stonechat_conformance.device import Device
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.refusal import Refused, from_json, from_status
+from stonechat_conformance.surfaces.native import call_raw
+from stonechat_conformance.surfaces.web import GrpcWeb, frame
 from tests.mesh.bystanders import bystanders
-from tests.mesh.device import Device
-from tests.mesh.people import People, direct
-from tests.mesh.refusal import Refused, from_json, from_status
-from tests.mesh.surfaces.native import call_raw
-from tests.mesh.surfaces.web import GrpcWeb, frame
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -2,23 +2,22 @@
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.mesh.people import People
+from stonechat_conformance import people as crowd
+from stonechat_conformance.patience import Patience
+from stonechat_conformance.refusal import Refused
+from stonechat_conformance.surfaces.table import SURFACES
 from tests.mesh.product import product
-from tests.mesh.refusal import Refused
-from tests.mesh.surfaces.table import SURFACES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_stopping_server_says_so_and_the_next_one_has_everything(tmp_path: Path, tally: dict[str, str]):
     with product(tmp_path, DRAIN_SECONDS="2") as first:
-        async with AsyncExitStack() as stack:
-            people = People(first.url, stack)
+        async with crowd.server(first.url, Patience()) as tested, crowd.people(tested) as people:
             name = await people.register()
             devices = {surface: await people.device(surface, name) for surface in SURFACES}
             alice = await people.device("connect")
@@ -38,8 +37,7 @@ async def test_a_stopping_server_says_so_and_the_next_one_has_everything(tmp_pat
         assert await asyncio.to_thread(first.process.wait, 30) == 0
         assert [line for line in first.log() if line.get("level") in ("ERROR", "WARNING")] == []
     with product(tmp_path) as second:
-        async with AsyncExitStack() as stack:
-            people = People(second.url, stack)
+        async with crowd.server(second.url, Patience()) as tested, crowd.people(tested) as people:
             for surface in SURFACES:
                 device = await people.sign_in(name, surface)
                 assert [message.content for message in await device.history(talk)] == list("43210")

@@ -11,12 +11,12 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from stonechat_conformance.device import Device
+from stonechat_conformance.people import People
+from stonechat_conformance.refusal import Refused, from_json
+from stonechat_conformance.surfaces.native import call_raw
+from stonechat_conformance.surfaces.web import GrpcWeb, frame
 from tests.mesh.bystanders import bystanders
-from tests.mesh.device import Device
-from tests.mesh.people import People
-from tests.mesh.refusal import Refused, from_json
-from tests.mesh.surfaces.native import call_raw
-from tests.mesh.surfaces.web import GrpcWeb, frame
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -13,24 +13,27 @@ import pytest_asyncio
 
 import svc.messaging.node
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
+from stonechat_conformance import people as crowd
+from stonechat_conformance.contract import METHODS
+from stonechat_conformance.device import Device
+from stonechat_conformance.patience import Patience
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.refusal import Refused
+from stonechat_conformance.surfaces.model import headers
+from stonechat_conformance.surfaces.native import CONNECT
+from stonechat_conformance.surfaces.native import refused as refused_of
+from stonechat_conformance.surfaces.rest import STREAM
+from stonechat_conformance.surfaces.web import frame
 from svc.app import product
 from svc.kernel.settings import for_tests
 from tests.mesh.bystanders import bystanders
-from tests.mesh.contract import METHODS
-from tests.mesh.device import SECONDS, Device
-from tests.mesh.people import People, direct
 from tests.mesh.product import Product
-from tests.mesh.refusal import Refused
-from tests.mesh.surfaces.model import headers
-from tests.mesh.surfaces.native import CONNECT
-from tests.mesh.surfaces.native import refused as refused_of
-from tests.mesh.surfaces.rest import STREAM
-from tests.mesh.surfaces.web import frame
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONTENT = "x" * 16_000
 FLOOD = 400  # messages: 6.4 MB, more than all buffers between a session's queue and its client
+SECONDS = 20.0
 STREAMS = {"connect": 500, "grpc-web": 100, "grpc-web-text": 100, "rest+sse": 100}
 SUBSCRIBE = METHODS[messaging.SubscribeRequest].path
 
@@ -138,7 +141,7 @@ async def test_who_comes_and_goes_leaves_nothing_behind(people: People, server: 
     for half in range(2):
         rss = server.rss_kb()
         for _ in range(STREAMS[surface] // 2):
-            async with contextlib.aclosing(device.surface.listen(device.token, device.place)) as batches:  # type: ignore[type-var]
+            async with contextlib.aclosing(device.surface.listen(device.token, device.place)) as batches:
                 await anext(batches)
         if half:
             assert server.rss_kb() - rss < 8_000
@@ -186,9 +189,9 @@ async def test_who_never_says_hello_is_let_go(tmp_path: Path, impatient: None):
     died: list[BaseException] = []
     async with (
         product(for_tests(tmp_path, listen="http://127.0.0.1:0"), died.append) as running,
-        contextlib.AsyncExitStack() as stack,
+        crowd.server(running.url, Patience()) as tested,
+        crowd.people(tested) as people,
     ):
-        people = People(running.url, stack)
         device = await people.sign_in(await people.register(), "connect")
         stream = people.network.channel.stream_stream(CONNECT)(metadata=tuple(headers(device.token).items()))
         async with asyncio.timeout(SECONDS):

@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
-from tests.mesh.device import Device
-from tests.mesh.people import People, direct
+from stonechat_conformance import people as crowd
+from stonechat_conformance.device import Device
+from stonechat_conformance.patience import Patience
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.refusal import Refused
+from stonechat_conformance.surfaces.native import Connect
+from stonechat_conformance.surfaces.table import SURFACES
 from tests.mesh.product import Product, product
-from tests.mesh.refusal import Refused
-from tests.mesh.surfaces.native import Connect
-from tests.mesh.surfaces.table import SURFACES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -29,8 +30,8 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def others(hurried: Product) -> AsyncIterator[People]:
-    async with AsyncExitStack() as stack:
-        yield People(hurried.url, stack)
+    async with crowd.server(hurried.url, Patience()) as tested, crowd.people(tested) as people:
+        yield people
 
 
 async def test_a_stream_ends_with_its_token_unless_it_is_renewed(others: People, tally: dict[str, str]):

@@ -15,9 +15,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from stonechat_conformance.device import Device
+from stonechat_conformance.people import PASSWORD, People
 from svc.kernel.registry import SERVICES
-from tests.mesh.device import Device
-from tests.mesh.people import PASSWORD, People
 from tests.mesh.product import Product
 from tools.contracts import contracts, protoc
 

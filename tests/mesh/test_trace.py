@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.mesh.device import SECONDS
-from tests.mesh.people import People, direct
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.surfaces.model import sending
 from tests.mesh.product import Product
-from tests.mesh.surfaces.model import sending
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+SECONDS = 20.0
 HOPS = ["accept", "log", "order", "store", "relay", "write"]
 
 
@@ -32,7 +32,7 @@ async def spans_of(server: Product, trace: str, writes: set[str]) -> list[dict[s
 
 
 async def test_a_message_can_be_followed_hop_by_hop(people: People, server: Product, surface: str):
-    alice, bob = await people.two(surface)
+    alice, bob = await people.two()
     trace = secrets.token_hex(16)
     await alice.send(bob.user_id, "before anybody looks")
     await bob.until_messages(direct(alice, bob), ["before anybody looks"])
@@ -67,7 +67,7 @@ async def test_a_message_can_be_followed_hop_by_hop(people: People, server: Prod
 
 async def test_a_message_that_nobody_samples_costs_no_span(people: People, server: Product, surface: str):
     name = await people.register()
-    alice, bob = await people.device(surface, name), await people.device(surface)
+    alice, bob = await people.device(username=name), await people.device()
     trace = secrets.token_hex(16)
     await alice.send(bob.user_id, "before")
     await bob.until_messages(direct(alice, bob), ["before"])

@@ -4,19 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-import pytest_asyncio
 from google.protobuf.message import Message
 
 from stonechat.groups.v1 import group_service_pb2 as groups
 from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
-from tests.mesh.device import Device
-from tests.mesh.people import People, direct
-from tests.mesh.refusal import Refused
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+from stonechat_conformance.case import case
+from stonechat_conformance.device import Device
+from stonechat_conformance.expect import must_equal, must_refuse
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.refusal import Refused
 
 NUMBER = 2**64 - 1
 
@@ -34,7 +32,7 @@ class Scene:
         return direct(self.alice, self.bob)
 
 
-Case = tuple[str, Callable[[Scene], Message]]
+Way = tuple[str, Callable[[Scene], Message]]
 
 
 def send(**fields: Any) -> Callable[[Scene], Message]:
@@ -55,7 +53,8 @@ def on(request_type: Any, **fields: Any) -> Callable[[Scene], Message]:
         good: dict[str, Any] = {"conversation_id": scene.talk, "message_id": scene.sent.message_id}
         good |= {"client_message_id": scene.alice.key(), "content": "new", "emoji": "👍", "seq": 1}
         names = request_type.DESCRIPTOR.fields_by_name
-        return request_type(**{name: value for name, value in (good | fields).items() if name in names})
+        request: Message = request_type(**{name: value for name, value in (good | fields).items() if name in names})
+        return request
 
     return make
 
@@ -65,7 +64,7 @@ def swapped(scene: Scene) -> str:
     return f"d.{high}.{low}"
 
 
-INVALID = {
+INVALID: dict[str, list[Way]] = {
     "to": [
         ("nobody", send(to="")),
         ("nonsense", send(to="../../etc")),
@@ -171,7 +170,7 @@ INVALID = {
         ("257 bytes", lambda scene: users.RegisterRequest(username="somebody", password="a" * 257)),
     ],
 }
-MISSING = {
+MISSING: dict[str, list[Way]] = {
     "conversation_id": [
         ("history of others", lambda scene: history.ListMessagesRequest(conversation_id="d.u1.u2")),
         ("another inbox", lambda scene: history.ListEventsRequest(conversation_id=scene.bob.inbox)),
@@ -187,54 +186,64 @@ MISSING = {
 }
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def scene(people: People, surface: str) -> Scene:
-    alice, bob = await people.two(surface)
+async def scene_of(people: People) -> Scene:
+    """A new one."""
+    alice, bob = await people.two()
     sent = await alice.send(bob.user_id, "hello")
     await bob.until_messages(sent.conversation_id, ["hello"])
     return Scene(alice, bob, sent)
 
 
-async def outcomes(scene: Scene, cases: dict[str, list[Case]]) -> dict[str, Any]:
-    """What came of each case."""
-    found: dict[str, Any] = {}
-    for field, ways in cases.items():
-        for way, make in ways:
+async def all_refused(scene: Scene, ways: dict[str, list[Way]], code: str, reason: str) -> None:
+    """Each must be refused like this, naming its field; what is not is told together."""
+    expected: dict[str, Any] = {}
+    came: dict[str, Any] = {}
+    for field, named in ways.items():
+        for way, make in named:
+            refusal = Refused(code, reason, (field,))
             try:
-                found[f"{field}: {way}"] = await scene.alice.call(make(scene))
+                found = await scene.alice.call(make(scene))
             except Refused as refused:
-                found[f"{field}: {way}"] = refused
-    return found
+                found = refused
+            if found != refusal:
+                expected[f"{field}: {way}"], came[f"{field}: {way}"] = refusal, found
+    must_equal(came, expected, "how each must be refused")
 
 
-def expected(cases: dict[str, list[Case]], code: str, reason: str) -> dict[str, Any]:
-    """What must come of each case."""
-    return {f"{field}: {way}": Refused(code, reason, (field,)) for field, ways in cases.items() for way, _ in ways}
+@case()
+async def a_field_that_breaks_its_rule_is_named(people: People) -> None:
+    """Whatever a field may not be is INVALID_ARGUMENT (INVALID_FIELD), naming the field."""
+    await all_refused(await scene_of(people), INVALID, "INVALID_ARGUMENT", "INVALID_FIELD")
 
 
-async def test_a_field_that_breaks_its_rule_is_named(scene: Scene):
-    assert await outcomes(scene, INVALID) == expected(INVALID, "INVALID_ARGUMENT", "INVALID_FIELD")
+@case()
+async def what_is_missing_and_what_is_forbidden_answer_alike(people: People) -> None:
+    """What does not exist and what is not the caller's to see answer NOT_FOUND alike."""
+    await all_refused(await scene_of(people), MISSING, "NOT_FOUND", "NOT_FOUND")
 
 
-async def test_what_is_missing_and_what_is_forbidden_answer_alike(scene: Scene):
-    assert await outcomes(scene, MISSING) == expected(MISSING, "NOT_FOUND", "NOT_FOUND")
-
-
-async def test_what_just_fits_is_taken(scene: Scene):
+@case()
+async def what_just_fits_is_taken(people: People) -> None:
+    """The largest content, key and emoji are taken and pushed unchanged, and so are odd characters."""
+    scene = await scene_of(people)
     largest = "é" * 8_192
     sent = await scene.alice.send(scene.talk, largest, key="k" * 64)
     await scene.bob.until(lambda: scene.bob.messages(scene.talk) == ["hello", largest], "the largest message")
-    assert (await scene.alice.history(scene.talk, limit=200))[0].content == largest
+    must_equal((await scene.alice.history(scene.talk, limit=200))[0].content, largest)
     odd = '\0\x01\u202e\ufeff\U0010ffff\r\n"\\</script>'
     await scene.alice.send(scene.talk, odd)
     await scene.bob.until(lambda: scene.bob.messages(scene.talk)[2:] == [odd], "odd characters, unchanged")
     await scene.alice.react(sent, "a" * 32)
     answer = await scene.alice.call(history.ListEventsRequest(conversation_id=scene.talk, after_seq=NUMBER, limit=500))
-    assert (list(answer.events), answer.last_seq) == ([], 4)
+    must_equal((list(answer.events), answer.last_seq), ([], 4))
 
 
-async def test_wrong_credentials_and_unknown_names_answer_alike(scene: Scene):
+@case()
+async def wrong_credentials_and_unknown_names_answer_alike(people: People) -> None:
+    """SignIn answers WRONG_CREDENTIALS alike for a wrong password and an unknown name."""
+    alice = await people.sign_in(await people.register())
     for name, password in (("nobody-here", "12345678"), ("a" * 64, "x"), ("' or 1=1 --", "' or 1=1 --")):
-        with pytest.raises(Refused) as refused:
-            await scene.alice.call(users.SignInRequest(username=name, password=password))
-        assert refused.value == Refused("UNAUTHENTICATED", "WRONG_CREDENTIALS")
+        await must_refuse(
+            alice.call(users.SignInRequest(username=name, password=password)),
+            Refused("UNAUTHENTICATED", "WRONG_CREDENTIALS"),
+        )

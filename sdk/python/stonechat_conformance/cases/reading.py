@@ -1,17 +1,17 @@
 """What people read, and that others see that they did, on every surface alike."""
 
-import pytest
-
 from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
-from tests.mesh.people import People, direct
-from tests.mesh.refusal import Refused
+from stonechat_conformance.case import case
+from stonechat_conformance.expect import must, must_equal, must_refuse
+from stonechat_conformance.people import People, direct
+from stonechat_conformance.refusal import Refused
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-
-async def test_history_is_paged_both_ways(people: People, surface: str):
-    alice, bob = await people.two(surface)
+@case()
+async def history_is_paged_both_ways(people: People) -> None:
+    """ListMessages pages back from the newest and forward from any message, newest first."""
+    alice, bob = await people.two()
     talk = direct(alice, bob)
     contents = [str(number) for number in range(7)]
     for content in contents:
@@ -19,15 +19,17 @@ async def test_history_is_paged_both_ways(people: People, surface: str):
     page = await bob.history(talk, limit=3)
     older = await bob.history(talk, limit=3, last_message_id=page[-1].message_id)
     oldest = await bob.history(talk, limit=3, last_message_id=older[-1].message_id)
-    assert [message.content for message in page + older + oldest] == contents[::-1]
+    must_equal([message.content for message in page + older + oldest], contents[::-1])
     newer = await bob.history(talk, limit=3, after_message_id=oldest[-1].message_id)
-    assert [message.content for message in newer] == ["3", "2", "1"]
-    assert [message.seq for message in page] == [7, 6, 5]
-    assert {message.sender_id for message in page} == {alice.user_id}
+    must_equal([message.content for message in newer], ["3", "2", "1"])
+    must_equal([message.seq for message in page], [7, 6, 5])
+    must_equal({message.sender_id for message in page}, {alice.user_id})
 
 
-async def test_events_after_a_seq_are_what_was_pushed(people: People, surface: str):
-    alice, bob = await people.two(surface)
+@case()
+async def events_after_a_seq_are_what_was_pushed(people: People) -> None:
+    """ListEvents returns the events after a seq exactly as they were pushed."""
+    alice, bob = await people.two()
     sent = await alice.send(bob.user_id, "one")
     await alice.send(bob.user_id, "two")
     await bob.react(sent, "👍")
@@ -35,43 +37,49 @@ async def test_events_after_a_seq_are_what_was_pushed(people: People, surface: s
     for after in (0, 1, 3):
         request = history.ListEventsRequest(conversation_id=sent.conversation_id, after_seq=after)
         answer = await bob.call(request)
-        assert list(answer.events) == bob.books[sent.conversation_id][after:]
-        assert answer.last_seq == 3
+        must_equal(list(answer.events), bob.books[sent.conversation_id][after:])
+        must_equal(answer.last_seq, 3)
 
 
-async def test_reading_moves_the_unread_count_and_is_signalled(people: People, surface: str):
+@case()
+async def reading_moves_the_unread_count_and_is_signalled(people: People) -> None:
+    """A read mark lowers the unread count and is told to the user's devices and the others."""
     name = await people.register()
     alice, bob, bob_too = (
-        await people.device(surface),
-        await people.device(surface, name),
-        await people.device(surface, name),
+        await people.device(),
+        await people.device(username=name),
+        await people.device(username=name),
     )
     talk = direct(alice, bob)
     for content in ("one", "two", "three"):
         await alice.send(bob.user_id, content)
     head = (await bob.heads())[talk]
-    assert (head.last_seq, head.unread_count, head.read_seq) == (3, 3, 0)
+    must_equal((head.last_seq, head.unread_count, head.read_seq), (3, 3, 0))
     await alice.until_messages(talk, ["one", "two", "three"])
     await bob_too.until_messages(talk, ["one", "two", "three"])
     await bob.call(messaging.MarkReadRequest(conversation_id=talk, seq=2))
     for device in (alice, bob_too):
         await device.until_told("read_mark", conversation_id=talk, user_id=bob.user_id, seq=2)
     head = (await bob_too.heads())[talk]
-    assert (head.unread_count, head.read_seq) == (1, 2)
+    must_equal((head.unread_count, head.read_seq), (1, 2))
 
 
-async def test_a_read_mark_only_grows_and_never_beyond_the_newest(people: People, surface: str):
-    alice, bob = await people.two(surface)
+@case()
+async def a_read_mark_only_grows_and_never_beyond_the_newest(people: People) -> None:
+    """A read mark only grows; above the newest event it counts as the newest."""
+    alice, bob = await people.two()
     talk = direct(alice, bob)
     await alice.send(bob.user_id, "one")
     await alice.send(bob.user_id, "two")
     for seq, expected in ((1, 1), (2**64 - 1, 2), (1, 2)):
         await bob.call(messaging.MarkReadRequest(conversation_id=talk, seq=seq))
-        assert (await bob.heads())[talk].read_seq == expected
+        must_equal((await bob.heads())[talk].read_seq, expected)
 
 
-async def test_typing_is_seen_by_the_others(people: People, surface: str):
-    alice, bob = await people.two(surface)
+@case()
+async def typing_is_seen_by_the_others(people: People) -> None:
+    """Typing is told to the others of the conversation."""
+    alice, bob = await people.two()
     talk = direct(alice, bob)
     await alice.send(bob.user_id, "wait")
     await bob.until_messages(talk, ["wait"])
@@ -80,9 +88,11 @@ async def test_typing_is_seen_by_the_others(people: People, surface: str):
     await alice.until_told("typing", conversation_id=talk, user_id=bob.user_id)
 
 
-async def test_conversations_come_most_recent_first_in_pages(people: People, surface: str):
-    alice = await people.device(surface)
-    others = [await people.sign_in(await people.register(), surface) for _ in range(5)]
+@case()
+async def conversations_come_most_recent_first_in_pages(people: People) -> None:
+    """ListConversations returns conversations most recent first, in pages without holes or doubles."""
+    alice = await people.device()
+    others = [await people.sign_in(await people.register()) for _ in range(5)]
     for other in others:
         await alice.send(other.user_id, "hello")
     found, token = [], ""
@@ -92,12 +102,14 @@ async def test_conversations_come_most_recent_first_in_pages(people: People, sur
         token = page.next_page_token
         if not token:
             break
-    assert found == [direct(alice, other) for other in others[::-1]]
+    must_equal(found, [direct(alice, other) for other in others[::-1]])
 
 
-async def test_a_conversation_of_others_is_not_there(people: People, surface: str):
-    alice, bob = await people.two(surface)
-    eve = await people.device(surface)
+@case()
+async def a_conversation_of_others_is_not_there(people: People) -> None:
+    """A conversation of others answers NOT_FOUND, as one that does not exist does, and nothing of it is pushed."""
+    alice, bob = await people.two()
+    eve = await people.device()
     sent = await alice.send(bob.user_id, "between us")
     talk = sent.conversation_id
     missing = "d.u1.u2"
@@ -109,10 +121,6 @@ async def test_a_conversation_of_others_is_not_there(people: People, surface: st
             messaging.SendTypingRequest(conversation_id=name),
             messaging.ReactRequest(conversation_id=name, message_id=sent.message_id, emoji="👀", client_message_id="r"),
         ):
-            with pytest.raises(Refused) as refused:
-                await eve.call(request)
-            assert refused.value == Refused("NOT_FOUND", "NOT_FOUND", ("conversation_id",))
-        with pytest.raises(Refused) as refused:
-            await eve.send(name, "let me in")
-        assert refused.value == Refused("INVALID_ARGUMENT", "INVALID_FIELD", ("to",))
-    assert eve.books.keys() <= {eve.inbox}
+            await must_refuse(eve.call(request), Refused("NOT_FOUND", "NOT_FOUND", ("conversation_id",)))
+        await must_refuse(eve.send(name, "let me in"), Refused("INVALID_ARGUMENT", "INVALID_FIELD", ("to",)))
+    must(eve.books.keys() <= {eve.inbox}, "who is not part of it is told nothing of it", eve.books)

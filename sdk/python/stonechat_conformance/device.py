@@ -1,7 +1,7 @@
 """One device of a user: signed in, listening, and keeping books of what it is told.
 
-It behaves as a client must: it counts, and pulls where it is told that it is behind. Whatever it keeps was pushed or pulled
-once and in order; the first hole or repeat ends the test (promises 2, 3 and 4).
+It behaves as a client must: it counts, pulls where it is told that it is behind, and comes back when a server tells it to.
+Whatever it keeps was pushed or pulled once and in order; the first hole or repeat ends the case.
 """
 
 import asyncio
@@ -17,21 +17,23 @@ from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
 from stonechat.messaging.v1.event_pb2 import Event
 from stonechat.users.v1 import user_service_pb2 as users
-from tests.mesh.refusal import Refused
-from tests.mesh.surfaces.model import Batch, Place, Surface
-from tests.mesh.surfaces.native import Connect, GrpcUnary
+from stonechat_conformance.expect import must, must_equal
+from stonechat_conformance.patience import Patience, call, unforeseen
+from stonechat_conformance.refusal import Broken, NoAnswer, Refused
+from stonechat_conformance.surfaces.model import Batch, Caller, Place, Surface
+from stonechat_conformance.surfaces.native import Connect, GrpcUnary
 
-SECONDS = 20.0
 T = TypeVar("T")
 
 
 class Device:
-    """What a test does on a device, and what the device knows."""
+    """What a case does on a device, and what the device knows."""
 
     _keys = itertools.count(1)
 
-    def __init__(self, surface: Surface, session: users.SignInResponse) -> None:
+    def __init__(self, surface: Surface, session: users.SignInResponse, patience: Patience) -> None:
         self.surface = surface
+        self.patience = patience
         self.user_id = session.user_id
         self.device_id = session.device_id
         self.token = session.access_token
@@ -41,7 +43,7 @@ class Device:
         self.seen: list[Event] = []  # everything it was told, in order
         self.resets = 0
         self.ended: BaseException | None = None
-        self._broken: AssertionError | None = None
+        self._broken: Broken | None = None
         self._from_now = False
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -54,22 +56,28 @@ class Device:
     # Listening
 
     async def listen(self, place: Place | None = None) -> "Device":
-        """Open a session, from nothing known (or a place), and wait until it is told of everything that comes."""
-        self.place = place or Place()
-        self.ended = None
-        self._from_now = self.surface.resumes_by_cursor and not self.place.cursor
-        opened = asyncio.Event()
-        self._task = asyncio.create_task(self._listen(opened))
-        await self.until(lambda: opened.is_set() or self.ended, "the session is open")
-        if not opened.is_set() and self.ended:
-            raise self.ended
-        return self
+        """Open a session, from nothing known (or a place), and wait until it is told of everything that comes.
+
+        Raises Refused when the session is; one that is asked to come back later does.
+        """
+        place = place or Place()
+        while True:
+            self.place = Place(dict(place.known), place.cursor)
+            self.ended = None
+            self._from_now = self.surface.resumes_by_cursor and not self.place.cursor
+            opened = asyncio.Event()
+            self._task = asyncio.create_task(self._listen(opened))
+            await self.until(lambda: opened.is_set() or self.ended, "the session is open")  # noqa: B023 - runs now
+            if opened.is_set() or self.ended is None:
+                return self
+            if not await self.patience.comes_back(self.ended):
+                raise self.ended
 
     async def stop(self) -> None:
         """Leave without a word."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=self.patience.seconds)
             self._task = None
 
     async def resume(self) -> "Device":
@@ -80,7 +88,7 @@ class Device:
 
     async def _listen(self, opened: asyncio.Event) -> None:
         try:
-            async with contextlib.aclosing(self.surface.listen(self.token, self.place)) as batches:  # type: ignore[type-var]
+            async with contextlib.aclosing(self.surface.listen(self.token, self.place)) as batches:
                 async for batch in batches:
                     await self._take(batch)
                     if self.surface.resumes_by_cursor or any(event.hello_page.complete for event in batch.events):
@@ -89,8 +97,10 @@ class Device:
             self.ended = EOFError("the stream ended without a word")
         except Refused as refused:
             self.ended = refused
-        except AssertionError as broken:
+        except Broken as broken:
             self._broken = broken
+        except Exception as error:  # whatever a server does that is no server of this contract
+            self._broken = Broken(f"the session goes on; {unforeseen(error)}")
         await self._tell()
 
     async def _tell(self) -> None:
@@ -116,26 +126,27 @@ class Device:
         book = self.books.setdefault(conversation_id, [])
         while (known := book[-1].seq if book else 0) < last_seq:
             request = history.ListEventsRequest(conversation_id=conversation_id, after_seq=known)
-            answer: Any = await self.surface.call(request, self.token)
+            answer = await self.call(request)
             for event in answer.events:
                 if event.seq <= last_seq:
                     self._keep(event)
-            assert answer.events, f"{conversation_id}: nothing above {known}, but {last_seq} was announced"
+            must(answer.events, f"{conversation_id}: events above {known}, as {last_seq} was announced", "none")
 
     def _keep(self, event: ConversationEvent) -> None:
         book = self.books.setdefault(event.conversation_id, [])
         if book or not self._from_now:
             expected = book[-1].seq + 1 if book else 1
-            assert event.seq == expected, f"{event.conversation_id}: {event.seq} came where {expected} must come"
-        assert not book or event.timestamp.ToNanoseconds() > book[-1].timestamp.ToNanoseconds()
+            must_equal(event.seq, expected, f"the next seq of {event.conversation_id}")
+        grows = not book or event.timestamp.ToNanoseconds() > book[-1].timestamp.ToNanoseconds()
+        must(grows, f"time grows strictly in {event.conversation_id}", event.timestamp)
         book.append(event)
 
     # Waiting
 
-    async def until(self, condition: Callable[[], T], what: str) -> T:
+    async def until(self, condition: Callable[[], T | None], what: str) -> T:
         """Wait until a condition is true of this device, and return what it says."""
         try:
-            async with asyncio.timeout(SECONDS), self._changed:
+            async with asyncio.timeout(self.patience.seconds), self._changed:
                 while True:
                     if self._broken:
                         raise self._broken
@@ -144,7 +155,8 @@ class Device:
                     await self._changed.wait()
         except TimeoutError:
             told = [str(event).replace("\n", " ") for event in self.seen[-20:]]
-            raise AssertionError(f"not within {SECONDS:.0f} s: {what}. Ended: {self.ended!r}. Told: {told}") from None
+            came = f"nothing of it. Ended: {self.ended!r}. Told: {told}"
+            raise NoAnswer(f"within {self.patience.seconds:g} s: {what}", came=came) from None
 
     async def until_messages(self, conversation_id: str, contents: Iterable[str]) -> list[ConversationEvent]:
         """Wait until these messages, and no others since it first listened, stand in its book; returns their events."""
@@ -153,7 +165,7 @@ class Device:
             lambda: len(self.messages(conversation_id)) >= len(expected), f"{expected} in {conversation_id}"
         )
         found = [event for event in self.books[conversation_id] if event.WhichOneof("body") == "message"]
-        assert [event.message.content for event in found] == expected
+        must_equal([event.message.content for event in found], expected, f"the messages of {conversation_id}")
         return found
 
     async def until_event(self, conversation_id: str, body: str, count: int = 1) -> ConversationEvent:
@@ -176,13 +188,11 @@ class Device:
             return None
 
         found = await self.until(find, f"{payload} {fields}")
-        assert found is not None
         return found
 
     async def until_ended(self) -> BaseException:
         """Wait until the server has ended the session, and say how."""
         ended = await self.until(lambda: self.ended, "the session has ended")
-        assert ended is not None
         return ended
 
     def messages(self, conversation_id: str) -> list[str]:
@@ -194,8 +204,7 @@ class Device:
 
     async def call(self, request: Message) -> Any:
         """The answer to any request of the contract."""
-        async with asyncio.timeout(SECONDS):
-            return await self.surface.call(request, self.token)
+        return await call(self.surface, request, self.token, self.patience)
 
     def key(self) -> str:
         """A client_message_id that was not used before."""
@@ -208,9 +217,9 @@ class Device:
 
     async def send_unary(self, to: str, content: str) -> Any:
         """Send a message, and not on the stream where the surface has one that carries sends."""
-        unary = GrpcUnary(self.surface.network) if isinstance(self.surface, Connect) else self.surface
+        unary: Caller = GrpcUnary(self.surface.network) if isinstance(self.surface, Connect) else self.surface
         request = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=self.key())
-        return await unary.call(request, self.token)
+        return await call(unary, request, self.token, self.patience)
 
     async def edit(self, sent: Any, content: str, key: str = "") -> Any:
         """Edit a message."""

@@ -4,15 +4,16 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md: frames of flag, le
 """
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 
 import httpx
 from google.protobuf.message import Message
 
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
-from tests.mesh.contract import METHODS
-from tests.mesh.refusal import from_details
-from tests.mesh.surfaces.model import Batch, Network, Place, headers
+from stonechat_conformance.contract import METHODS, Method
+from stonechat_conformance.refusal import Broken, from_details
+from stonechat_conformance.surfaces.model import STREAM_SECONDS, Batch, Network, Place, dialling, headers
 
 TRAILERS = 0x80
 
@@ -52,39 +53,51 @@ class GrpcWeb:
     resumes_by_cursor = False
 
     def __init__(self, network: Network, text: bool, http1: bool = False) -> None:
-        self._url = network.url
+        self.network = network
         self._http: httpx.AsyncClient = network.http1 if text or http1 else network.http2
         self._text = text
 
+    @staticmethod
+    def lacks(method: Method) -> str:
+        return "grpc-web has no stream of requests" if method.client_streaming else ""
+
     async def call(self, request: Message, token: str) -> Message:
         method = METHODS[type(request)]
-        answer = await self.call_raw(method.path, frame(request.SerializeToString()), token)
-        return method.response_type.FromString(answer)
+        body = frame(request.SerializeToString())
+        if method.server_streaming:
+            async with contextlib.aclosing(self.stream_raw(method.path, body, token)) as messages:
+                async for raw in messages:
+                    return method.response_type.FromString(raw)
+            raise Broken("a stream answers before it ends")
+        return method.response_type.FromString(await self.call_raw(method.path, body, token))
 
     async def call_raw(self, path: str, body: bytes, token: str, **extra: str) -> bytes:
         """A unary call with this very body."""
         answer = await self._http.post(path, headers=self._headers(token) | extra, content=self._encode(body))
+        _check_head(answer)
         messages = self._messages(answer.headers, Frames(self._text).feed(answer.content))
-        assert len(messages) == 1
+        if len(messages) != 1:
+            raise Broken("a unary answer has one message", expected=1, came=len(messages))
         return messages[0]
 
-    async def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
+    async def listen(self, token: str, place: Place) -> AsyncGenerator[Batch, None]:
         request = messaging.SubscribeRequest(
             known=[messaging.KnownConversation(conversation_id=name, last_seq=seq) for name, seq in place.known.items()]
         )
         async for raw in self.stream_raw(METHODS[type(request)].path, frame(request.SerializeToString()), token):
             yield Batch(messaging.SubscribeResponse.FromString(raw).events)
 
-    async def stream_raw(self, path: str, body: bytes, token: str) -> AsyncIterator[bytes]:
+    async def stream_raw(self, path: str, body: bytes, token: str) -> AsyncGenerator[bytes, None]:
         """The messages of a server stream that this very body opens."""
         frames = Frames(self._text)
         # A connection of its own: httpcore holds back answers on a connection where two streams are silent.
         async with (
             httpx.AsyncClient(
-                base_url=self._url, trust_env=False, timeout=None, http1=self._text, http2=not self._text
+                **dialling(self.network.url), timeout=STREAM_SECONDS, http1=self._text, http2=not self._text
             ) as http,
             http.stream("POST", path, headers=self._headers(token), content=self._encode(body)) as answer,
         ):
+            _check_head(answer)
             self._messages(answer.headers, [])
             async for chunk in answer.aiter_raw():
                 for raw in self._messages({}, frames.feed(chunk)):
@@ -109,6 +122,13 @@ class GrpcWeb:
             else:
                 messages.append(raw)
         return messages
+
+
+def _check_head(answer: httpx.Response) -> None:
+    kind = answer.headers.get("content-type", "")
+    if answer.status_code != 200 or not kind.startswith("application/grpc-web"):
+        came = f"HTTP {answer.status_code}, {kind}"
+        raise Broken("an answer to grpc-web is grpc-web, whatever it says", expected="HTTP 200", came=came)
 
 
 def _check_end(trailers: Mapping[str, str]) -> None:

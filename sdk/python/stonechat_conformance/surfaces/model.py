@@ -1,16 +1,17 @@
 """What every surface offers."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 import httpx
 from google.protobuf.message import Message
 
 from stonechat.messaging.v1.event_pb2 import Event
+from stonechat_conformance.contract import Method
 
 
 @dataclass
@@ -18,7 +19,6 @@ class Network:
     """Connections to one product, as one client process has them."""
 
     url: str
-    stack: AsyncExitStack
     channel: grpc.aio.Channel
     http1: httpx.AsyncClient
     http2: httpx.AsyncClient
@@ -41,18 +41,38 @@ class Place:
     cursor: str = ""
 
 
-class Surface(Protocol):
-    """One way to reach the product. Calls and listening raise Refused."""
+class Caller(Protocol):
+    """Calls. They raise Refused."""
+
+    network: Network
+
+    @staticmethod
+    def lacks(method: Method) -> str:
+        """Why a method cannot be called here; empty when it can."""
+        ...
+
+    async def call(self, request: Message, token: str) -> Message:
+        """The answer to a request; of a server stream the first one."""
+        ...
+
+
+class Surface(Caller, Protocol):
+    """One way to use the product: to call and to listen. Both raise Refused."""
 
     resumes_by_cursor: bool
 
-    async def call(self, request: Message, token: str) -> Message:
-        """The answer to a request."""
-        ...
-
-    def listen(self, token: str, place: Place) -> AsyncIterator[Batch]:
+    def listen(self, token: str, place: Place) -> AsyncGenerator[Batch, None]:
         """What a session is told, until it ends."""
         ...
+
+
+STREAM_SECONDS = 60.0
+"""A stream that says nothing for so long is dead: a Heartbeat comes every 25 seconds."""
+
+
+def dialling(url: str) -> dict[str, Any]:
+    """How every HTTP client of a surface is opened. No certificates are read for a URL that needs none: that costs 20 ms."""
+    return {"base_url": url, "trust_env": False, "verify": url.startswith("https://")}
 
 
 _extra: ContextVar[dict[str, str] | None] = ContextVar("extra", default=None)

@@ -33,7 +33,7 @@ def forgeries(good: str, jwks: dict[str, Any]) -> dict[str, str]:
         "a key of its own in the header": signed(claims, jwk={"kty": "OKP", "crv": "Ed25519", "x": key["x"]}),
         "an unknown key": signed(claims, kid="unknown"),
         "a path for a key": signed(claims, kid="../../dev/null"),
-        "no algorithm": jwt.encode(claims, None, "none", headers={"kid": header["kid"]}),
+        "no algorithm": jwt.encode(claims, "", "none", headers={"kid": header["kid"]}),
         "the public key as a secret, raw": _hs256(header, claims, public),
         "the public key as a secret, PEM": _hs256(header, claims, pem),
         "other claims under the signature": f"{head}.{_part(later)}.{signature}",

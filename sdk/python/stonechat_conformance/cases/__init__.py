@@ -1,0 +1,1 @@
+"""The cases that people wrote, by what they are about."""

@@ -1,0 +1,44 @@
+"""Every surface by name."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import httpx
+
+from stonechat_conformance.surfaces.model import Network, Surface, dialling
+from stonechat_conformance.surfaces.native import Connect, GrpcPoll
+from stonechat_conformance.surfaces.rest import RestPoll, ServerSentEvents
+from stonechat_conformance.surfaces.web import GrpcWeb
+
+SURFACES: dict[str, Callable[[Network], Surface]] = {
+    "connect": Connect,
+    "grpc-web": lambda network: GrpcWeb(network, text=False),
+    "grpc-web-text": lambda network: GrpcWeb(network, text=True),
+    "rest+sse": ServerSentEvents,
+    "rest+poll": RestPoll,
+    "grpc+poll": GrpcPoll,
+}
+
+_OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+
+
+def _channel(url: str) -> grpc.aio.Channel:
+    scheme, _, address = url.partition("://")
+    if scheme == "https":
+        return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(), options=_OPTIONS)
+    return grpc.aio.insecure_channel(address, options=_OPTIONS)
+
+
+@asynccontextmanager
+async def network(url: str) -> AsyncIterator[Network]:
+    """Connections to a server (`http://host:port`, or https), opened when they are used and closed in the end.
+
+    What is called gives each call its deadline; the timeout here is the last resort.
+    """
+    async with (
+        _channel(url) as channel,
+        httpx.AsyncClient(**dialling(url), timeout=60) as http1,
+        httpx.AsyncClient(**dialling(url), timeout=60, http1=False, http2=True) as http2,
+    ):
+        yield Network(url, channel, http1, http2)
