@@ -1,0 +1,1 @@
+"""One module a question. Each has `run`, which measures and yields results, one mapping a measurement."""
