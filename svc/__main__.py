@@ -10,6 +10,7 @@ import sys
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
+from bench.arguments import add_arguments as add_bench_arguments
 from stonechat_client import terminal
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
@@ -49,6 +50,15 @@ def _trace(args: argparse.Namespace) -> int:
     return operate.trace(args.message)
 
 
+def _bench(args: argparse.Namespace) -> int:
+    try:
+        from bench.__main__ import start
+    except ModuleNotFoundError as error:
+        print(f"stonechat: bench needs the development set ({error.name} is missing): run `make bench`", file=sys.stderr)
+        return 1
+    return start(args)
+
+
 def _settings(args: argparse.Namespace) -> int:
     for name, default, doc in settings_module.table():
         print(f"{name}\n    {doc}\n    default: {default or 'empty'}")
@@ -76,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
     trace.add_argument("message", help="a message id `m….…`, or a trace id")
     trace.set_defaults(run=_trace)
+
+    bench = commands.add_parser("bench", help="load for a server, and what it costs: `stonechat bench ladder`")
+    add_bench_arguments(bench)
+    bench.set_defaults(run=_bench)
 
     listing = commands.add_parser("settings", help="list every setting: environment variables")
     listing.set_defaults(run=_settings)
