@@ -2,6 +2,10 @@
 
 ClientError
 ├── InvalidRequest    a rule of the contract is broken; nothing was sent
+├── QueueFull         so many messages wait already that no other is taken; nothing was queued
+├── CacheUnusable     the cache's file is damaged, foreign, newer than this library, or another program has it
+│   └── WrongUser     it belongs to somebody else
+├── LedgerUnusable    as CacheUnusable, of a ledger's file
 ├── NotReachable      nobody answered: no server there, or none that can answer now; repeating helps
 └── CallFailed        the server said no; `reason` says why (`ErrorReason` of the contract), `retry_after` when to come back
     └── SignedOut     the device is signed out, or its tokens have ended: sign in again
@@ -35,6 +39,22 @@ class InvalidRequest(ClientError):
         super().__init__(f"{field}: {must}")
         self.field = field
         self.must = must
+
+
+class QueueFull(ClientError):
+    """Too many messages wait to be sent. Some must be acknowledged, or refused, before another is taken."""
+
+
+class CacheUnusable(ClientError):
+    """The file cannot serve as a cache. The text says which file, why, and what is lost when it is deleted."""
+
+
+class WrongUser(CacheUnusable):
+    """The cache belongs to somebody else. Give each user a cache of their own."""
+
+
+class LedgerUnusable(ClientError):
+    """The file cannot serve as a ledger. The text says which file and why."""
 
 
 class NotReachable(ClientError):

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
-from stonechat_client.errors import ClientError
+from stonechat_client.errors import WrongUser
 
-
-class WrongUser(ClientError):
-    """The cache belongs to somebody else. Give each user a cache of their own."""
+__all__ = ["Cache", "Device", "Queued", "Span", "WrongUser"]
 
 
 @dataclass(frozen=True, slots=True)
