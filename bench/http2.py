@@ -173,7 +173,9 @@ class GrpcStream(asyncio.Protocol):
 
     def _data(self, flags: int, payload: bytes) -> None:
         if flags & PADDED:
-            payload = _unpadded(payload)
+            if len(payload) <= (payload or b"\0")[0]:
+                return self._fail(code_pb2.INTERNAL, "padding that is longer than its frame")
+            payload = payload[1 : len(payload) - payload[0]]
         if self._message:
             self._message += payload
             payload = bytes(self._message)
@@ -198,13 +200,16 @@ class GrpcStream(asyncio.Protocol):
         if self._block is not None and kind != CONTINUATION:
             return self._fail(code_pb2.INTERNAL, "a header block was interrupted")
         if kind == HEADERS:
-            payload = _unpadded(payload) if flags & PADDED else payload
-            self._block = bytearray(payload[5:] if flags & PRIORITY else payload)
+            padding, start = (payload[:1] or b"\0", 1) if flags & PADDED else (b"\0", 0)
+            start += 5 if flags & PRIORITY else 0
+            self._block = bytearray(payload[start : len(payload) - padding[0]])
             self._block_ends_stream = bool(flags & END_STREAM)
         elif kind == CONTINUATION and self._block is not None:
             self._block += payload
         if kind in (HEADERS, CONTINUATION):
-            return self._header_block(flags)
+            if self._block is None:
+                return self._fail(code_pb2.INTERNAL, "a header block without a beginning")
+            return self._header_block(self._block, flags)
         if kind == SETTINGS and not flags & ACK:
             self._settings(payload)
             self._answers.append(frame(SETTINGS, ACK, 0, b""))
@@ -212,7 +217,7 @@ class GrpcStream(asyncio.Protocol):
             self._answers.append(frame(PING, ACK, 0, payload))
         elif kind == WINDOW_UPDATE:
             self._window_update(stream, int.from_bytes(payload, "big") & 0x7FFF_FFFF)
-        elif kind == RST_STREAM:
+        elif kind == RST_STREAM and stream == STREAM:
             code = int.from_bytes(payload, "big")
             self._fail(_OF_RESET.get(code, code_pb2.INTERNAL), f"RST_STREAM with error code {code}")
         elif kind == GOAWAY and int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF < STREAM:
@@ -220,15 +225,14 @@ class GrpcStream(asyncio.Protocol):
             self._fail(code_pb2.UNAVAILABLE, f"GOAWAY with error code {int.from_bytes(payload[4:8], 'big')}")
         return None
 
-    def _header_block(self, flags: int) -> None:
-        assert self._block is not None
-        if len(self._block) > 65_536:
+    def _header_block(self, block: bytearray, flags: int) -> None:
+        if len(block) > 65_536:
             return self._fail(code_pb2.INTERNAL, "a header block of more than 64 KiB")
         if not flags & END_HEADERS:
             return None
-        block, self._block = bytes(self._block), None
+        self._block = None
         try:
-            headers = {str(name): str(value) for name, value in self._decoder.decode(block)}
+            headers = {str(name): str(value) for name, value in self._decoder.decode(bytes(block))}
         except (hpack.HPACKError, UnicodeDecodeError) as error:
             return self._fail(code_pb2.INTERNAL, f"a header block that cannot be read: {error}")
         if self._block_ends_stream or headers.get(":status", "200") != "200":
@@ -271,10 +275,6 @@ class GrpcStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
         self._on_end(end)
-
-
-def _unpadded(payload: bytes) -> bytes:
-    return payload[1 : len(payload) - payload[0]] if payload else payload
 
 
 def _ending(headers: dict[str, str]) -> End:
