@@ -14,6 +14,7 @@ from bench.arguments import add_arguments as add_bench_arguments
 from stonechat_client import terminal
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
+from svc.verify.arguments import add_arguments as add_verify_arguments
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -59,6 +60,21 @@ def _bench(args: argparse.Namespace) -> int:
     return start(args)
 
 
+def _verify(args: argparse.Namespace) -> int:
+    from svc import operate
+
+    return operate.verify(args.data_dir, args.ledgers, args.conversation, args.settled, args.all, args.json)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    try:
+        from bench.__main__ import start
+    except ModuleNotFoundError as error:
+        print(f"stonechat: bench needs the development set ({error.name} is missing): run `make bench`", file=sys.stderr)
+        return 1
+    return start(args)
+
+
 def _settings(args: argparse.Namespace) -> int:
     for name, default, doc in settings_module.table():
         print(f"{name}\n    {doc}\n    default: {default or 'empty'}")
@@ -86,6 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
     trace.add_argument("message", help="a message id `m….…`, or a trace id")
     trace.set_defaults(run=_trace)
+
+    bench = commands.add_parser("bench", help="load for a server, and what it costs: `stonechat bench ladder`")
+    add_bench_arguments(bench)
+    bench.set_defaults(run=_bench)
+
+    verify = commands.add_parser(
+        "verify", help="whether anything was lost, doubled or reordered: replays what is stored and clients' ledgers"
+    )
+    add_verify_arguments(verify)
+    verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="load for a server, and what it costs: `stonechat bench ladder`")
     add_bench_arguments(bench)

@@ -1,8 +1,9 @@
-"""Commands for operators: dead letters and traces of a server on this machine."""
+"""Commands for operators: dead letters and traces of a server on this machine, and whether it kept its promises."""
 
 import json
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from stonechat.delivery.v1 import record_pb2
 from stonechat.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from svc.kernel import settings as settings_module
 from svc.kernel.channels import Channels
-from svc.kernel.errors import NotFound, Unavailable
+from svc.kernel.clock import SystemClock
+from svc.kernel.errors import NotFound, StonechatError, Unavailable
 from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import TRACES_FILE
+from svc.verify import report, wiring
+from svc.verify.progress import ProgressLine
 
 _SECONDS = 10.0
+_COULD_NOT_LOOK = 2
 
 
 async def dead_letters(action: str, dead_letter_id: str) -> int:
@@ -87,6 +92,24 @@ async def _replay(dead_letter_id: str) -> int:
         done = await channels.call(stub.ReplayDeadLetter, request, _SECONDS)
     print(f"appended again: partition {done.partition}, offset {done.offset}")
     return 0
+
+
+def verify(
+    data_dir: Path | None, ledgers: Sequence[Path], only: Sequence[str], settled: bool, keep: int, as_json: bool
+) -> int:
+    """Print the verdict on what is stored and on what clients wrote down; returns the exit code: 0 nothing is wrong, 1
+    something is, 2 it could not look, and said why."""
+    progress = ProgressLine()
+    try:
+        folder = settings_module.load().data_dir if data_dir is None else data_dir
+        verdict = wiring.verify(folder, ledgers, only, settled, keep, SystemClock(), progress.told)
+    except StonechatError as error:
+        progress.close()
+        print(f"stonechat: {error.message}", file=sys.stderr)
+        return _COULD_NOT_LOOK
+    progress.close()
+    print(json.dumps(report.to_dict(verdict, settled), indent=1) if as_json else report.to_text(verdict))
+    return report.exit_code(verdict)
 
 
 def trace(message: str) -> int:

@@ -1,0 +1,1 @@
+"""Who serves the ports of this service."""
