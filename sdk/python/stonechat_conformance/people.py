@@ -68,6 +68,7 @@ class People:
         self.server = server
         self.network = network
         self.devices: list[Device] = []
+        self.users: set[str] = set()
         self.name = surface
         self._stack = stack
 
@@ -83,7 +84,8 @@ class People:
     async def register(self) -> str:
         """A new user; returns the username."""
         request = users.RegisterRequest(username=self.server.username(), password=PASSWORD)
-        await call(self.surface(), request, "", self.server.patience)
+        answer: users.RegisterResponse = await call(self.surface(), request, "", self.server.patience)
+        self.users.add(answer.user_id)
         return request.username
 
     async def sign_in(self, username: str, surface: str = "") -> Device:

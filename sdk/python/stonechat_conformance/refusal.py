@@ -38,19 +38,15 @@ class Broken(AssertionError):
     came: object = None
 
     def __str__(self) -> str:
-        parts = [self.what]
-        if self.expected is not None:
-            parts.append(f"expected {self.expected!r}")
-        if self.expected is not None or self.came is not None:
-            parts.append(f"came {self.came!r}")
-        return "; ".join(parts)
+        told = {"expected": self.expected, "came": self.came}
+        return "; ".join([self.what, *(f"{name} {value}" for name, value in told.items() if value is not None)])
 
 
 class NoAnswer(Broken):
     """Nothing came, or nothing that was waited for, within a deadline."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Refused(Exception):
     """What a call or a stream ended with."""
 
@@ -59,6 +55,13 @@ class Refused(Exception):
     fields: tuple[str, ...] = ()
     message: str = field(default="", compare=False)
     retry_after: float | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        fields = f" naming {', '.join(self.fields)}" if self.fields else ""
+        return f"{self.code} ({self.reason}){fields}"
+
+    def __str__(self) -> str:
+        return f"{self!r}: {self.message}"
 
     def __hash__(self) -> int:
         return hash((self.code, self.reason, self.fields))

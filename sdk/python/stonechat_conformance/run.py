@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.users.v1 import user_service_pb2 as users
 from stonechat_conformance.case import Case
 from stonechat_conformance.device import Device
+from stonechat_conformance.expect import shown
 from stonechat_conformance.patience import unforeseen
 from stonechat_conformance.people import People, Server, people
 from stonechat_conformance.refusal import Broken, NoAnswer, Refused
@@ -50,11 +51,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-async def run(server: Server, cases: Iterable[Case], surfaces: list[str]) -> AsyncIterator[list[Outcome]]:
-    """The outcomes of each case on those of the surfaces that it has, case by case. Never raises what a server does."""
+async def run(
+    server: Server, cases: Iterable[Case], surfaces: list[str], begins: Callable[[Case], None] = lambda _: None
+) -> AsyncIterator[tuple[Case, list[Outcome]]]:
+    """Each case with its outcomes on those of the surfaces that it has. Never raises what a server does."""
     unusable = await _try_surfaces(server, surfaces)
     silent = dict.fromkeys(surfaces, 0)
     for case in cases:
+        begins(case)
         chosen = [name for name in surfaces if name not in case.without]
         outcomes = await asyncio.gather(*(_outcome(server, case, name, unusable) for name in chosen))
         for outcome in outcomes:
@@ -63,7 +67,7 @@ async def run(server: Server, cases: Iterable[Case], surfaces: list[str]) -> Asy
             if silent[name] == _GIVES_UP_AFTER:
                 last = outcome.failure.what if outcome.failure else ""
                 unusable[name] = f"not run: {_GIVES_UP_AFTER} cases in a row got no answer here, the last: {last}"
-        yield outcomes
+        yield case, outcomes
     for guests in server.guests:
         await leave(guests)
 
@@ -105,11 +109,10 @@ async def _attempt(server: Server, case: Case, surface: str) -> Failure | None:
                 await leave(found)
     except Broken as broken:
         where = _place(broken.__traceback__)
-        expected = "" if broken.expected is None else repr(broken.expected)
-        came = "" if broken.came is None else _text(broken.came)
+        expected, came = ("" if side is None else shown(side) for side in (broken.expected, broken.came))
         return Failure(broken.what, expected, came, where, isinstance(broken, NoAnswer))
     except Refused as refused:
-        return Failure("it is not refused", "an answer", repr(refused), _place(refused.__traceback__))
+        return Failure("it is not refused", "an answer", str(refused), _place(refused.__traceback__))
     except Exception as error:  # a server may do anything; a case that trips over it has failed, and the suite goes on
         return Failure("the case can be run to its end", "", unforeseen(error), _place(error.__traceback__))
     return None
@@ -119,14 +122,15 @@ async def leave(found: People) -> None:
     """Take back what can be: groups are left, devices signed out. Accounts stay, no call removes them."""
     with suppress(TimeoutError):
         async with asyncio.timeout(found.server.patience.seconds):
-            await asyncio.gather(*map(_sign_out, found.devices))
+            await asyncio.gather(*(_sign_out(device, device.user_id in found.users) for device in found.devices))
 
 
-async def _sign_out(device: Device) -> None:
+async def _sign_out(device: Device, own: bool) -> None:
+    """`own` is false for a user that other cases need still."""
     await device.stop()
     # Whatever a case has done to the device and its groups, the rest can only be tried.
     with suppress(Refused, Broken):
-        while await _leave_groups(device) == _PAGE:
+        while own and await _leave_groups(device) == _PAGE:
             pass
     with suppress(Refused, Broken):
         await device.call(users.RevokeDeviceRequest(device_id=device.device_id))
@@ -149,7 +153,3 @@ def _place(trace: TracebackType | None) -> str:
         return ""
     frame = frames[-1]
     return f"{Path(frame.filename).relative_to(_HERE)}:{frame.lineno}: {frame.line}"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else repr(value)
