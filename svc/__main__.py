@@ -12,6 +12,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from bench.arguments import add_arguments as add_bench_arguments
 from stonechat_client import terminal
+from stonechat_conformance.arguments import add_arguments as add_conformance_arguments
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
 from svc.verify.arguments import add_arguments as add_verify_arguments
@@ -37,6 +38,12 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _chat(args: argparse.Namespace) -> int:
     return asyncio.run(terminal.run(args))
+
+
+def _conformance(args: argparse.Namespace) -> int:
+    from stonechat_conformance.command import conformance
+
+    return asyncio.run(conformance(args))
 
 
 def _dead_letter(args: argparse.Namespace) -> int:
@@ -91,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     chat = commands.add_parser("chat", help="chat from this terminal: `stonechat chat --user alice`")
     terminal.add_arguments(chat)
     chat.set_defaults(run=_chat)
+
+    promises = commands.add_parser(
+        "conformance", help="check the promises of a running server: `stonechat conformance http://host:port`"
+    )
+    add_conformance_arguments(promises)
+    promises.set_defaults(run=_conformance)
 
     letters = commands.add_parser("dead-letter", help="records that could not be processed: list, show, replay")
     letters.set_defaults(run=_dead_letter)
