@@ -58,15 +58,6 @@ def _trace(args: argparse.Namespace) -> int:
     return operate.trace(args.message)
 
 
-def _bench(args: argparse.Namespace) -> int:
-    try:
-        from bench.__main__ import start
-    except ModuleNotFoundError as error:
-        print(f"stonechat: bench needs the development set ({error.name} is missing): run `make bench`", file=sys.stderr)
-        return 1
-    return start(args)
-
-
 def _verify(args: argparse.Namespace) -> int:
     from svc import operate
 
@@ -77,7 +68,9 @@ def _bench(args: argparse.Namespace) -> int:
     try:
         from bench.__main__ import start
     except ModuleNotFoundError as error:
-        print(f"stonechat: bench needs the development set ({error.name} is missing): run `make bench`", file=sys.stderr)
+        print(
+            f"stonechat: bench needs the development set ({error.name} is missing): run `make bench`", file=sys.stderr
+        )
         return 1
     return start(args)
 
@@ -115,10 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
     trace.add_argument("message", help="a message id `m….…`, or a trace id")
     trace.set_defaults(run=_trace)
-
-    bench = commands.add_parser("bench", help="load for a server, and what it costs: `stonechat bench ladder`")
-    add_bench_arguments(bench)
-    bench.set_defaults(run=_bench)
 
     verify = commands.add_parser(
         "verify", help="whether anything was lost, doubled or reordered: replays what is stored and clients' ledgers"
