@@ -48,9 +48,8 @@ class Order:
         elif event.seq <= self.head:
             self._found(Fault.REORDERED, event, f"it comes after {self.head}")
         elif (missing := event.seq - self.head - 1) > 0:
-            after = f"after {self.head}" if self.head else "at the beginning"
-            text = f"{missing} missing {after}: {self.head + 1} to {event.seq - 1} are not stored"
-            self._verdict.found(Fault.LOST, self._name, self.head + 1, text, times=missing)
+            span = f"it and all up to {event.seq - 1} are" if missing > 1 else "it is"
+            self._verdict.found(Fault.LOST, self._name, self.head + 1, f"{span} not stored", times=missing)
 
     def _membership(self, event: StoredEvent) -> None:
         if event.version < self._version or (event.kind == Kind.MEMBERSHIP and event.version == self._version):
