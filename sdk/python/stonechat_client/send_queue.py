@@ -168,8 +168,8 @@ class SendQueue:
                     return Delivered(name, entry.seen)
                 if _is_final(error):
                     return Refused(name, error)
-                asked = error.retry_after or 0.0 if isinstance(error, CallFailed) else 0.0
-                await asyncio.sleep(max(backoff.next_delay(), asked))
+                asked = error.retry_after if isinstance(error, CallFailed) else None
+                await asyncio.sleep(backoff.next_delay(asked))
             else:
                 if sent is not None:
                     return Delivered(name, sent)

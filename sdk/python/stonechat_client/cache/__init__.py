@@ -3,5 +3,6 @@
 
 from stonechat_client.cache.memory import MemoryCache
 from stonechat_client.cache.port import Cache, Device, Queued, Span, WrongUser
+from stonechat_client.cache.sqlite import SqliteCache
 
-__all__ = ["Cache", "Device", "MemoryCache", "Queued", "Span", "WrongUser"]
+__all__ = ["Cache", "Device", "MemoryCache", "Queued", "Span", "SqliteCache", "WrongUser"]

@@ -61,6 +61,8 @@ class MemoryCache:
         own.CopyFrom(event)  # the program has the other
         held.kept.append(own)
         change(own, held.at)
+        if event.sender_id == self._user_id and event.HasField("message"):
+            self._queue.pop(event.client_message_id, None)
         if event.HasField("withdrawal"):  # what the message said in between goes too
             for kept in held.kept:
                 if kept.edit.message_id == event.withdrawal.message_id:

@@ -65,7 +65,8 @@ class Cache(Protocol):
 
     def add(self, event: ConversationEvent) -> None:
         """The next event of a conversation that was begun: seq is its span's last + 1, else ValueError. A withdrawal takes the
-        content of the message it names, an edit replaces it."""
+        content of the message it names, an edit replaces it. A message of the user's own leaves the queue in the same step, so
+        that no crash leaves it in both places."""
 
     def forget(self, conversation_id: str) -> None:
         """The user is no longer part of the conversation."""
