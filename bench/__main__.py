@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # processes are started by fork and exec, about which gRPC would complain
@@ -12,36 +12,63 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # processes are started by fork an
 import grpc
 
 from bench import results, table
-from bench.arguments import add_arguments
+from bench.arguments import RATES, add_arguments
+from bench.crowd import Terms
 from bench.fleet import GeneratorFailed
-from bench.modes import ladder
+from bench.modes import group, idle, kill, ladder, storm
 from bench.progress import say
 from bench.server import Server, ServerFailed, serving
+
+# What `all` runs: small enough for five minutes, large enough to say something.
+_ALL: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("ladder", {"rates": RATES[1:], "keep_going": False, "clients": 100, "seconds": 8.0, "warm_up": 2.0}),
+    ("group", {"rate": 20.0, "clients": 300, "seconds": 8.0, "warm_up": 2.0}),
+    ("idle", {"clients": 500}),
+    ("storm", {"clients": 500}),
+    ("kill", {"rate": 200.0, "clients": 60, "seconds": 12.0, "warm_up": 2.0}),
+)
+
+
+def _measured(mode: str, server: Server, args: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    terms = Terms(**{name: args[name] for name in Terms.__dataclass_fields__ if name in args})
+    match mode:
+        case "ladder":
+            return ladder.run(server, terms, args["rates"], args["keep_going"])
+        case "group":
+            return group.run(server, terms, args["rate"])
+        case "idle":
+            return idle.run(server, terms)
+        case "storm":
+            return storm.run(server, terms)
+        case _:
+            return kill.run(server, terms, args["rate"])
+
+
+def _plan(args: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The modes to run, each with its arguments."""
+    if args.mode != "all":
+        yield args.mode, vars(args)
+        return
+    for mode, its in _ALL:
+        yield mode, vars(args) | dict(its)
 
 
 async def run(args: argparse.Namespace) -> None:
     """Measure, print, keep. Raises ServerFailed, GeneratorFailed, grpc.aio.AioRpcError."""
     around = results.surroundings()
-    async with serving(args.server, args.pid) as server:
-        settings = " ".join(f"{name}={value}" for name, value in sorted(server.settings.items()))
-        say(f"server on {server.url}   {settings or 'settings unknown'}")
-        async for result in _mode(args, server):
-            results.append(args.json, around | {"date": results.now(), "settings": server.settings} | result)
-            print(table.line(result), flush=True)
+    for mode, its in _plan(args):
+        async with serving(args.server, args.pid) as server:
+            say(f"{mode}: server on {server.url}, {_settings(server)}")
+            async for result in _measured(mode, server, its):
+                results.append(args.json, around | {"date": results.now(), "settings": server.changed} | result)
+                print(table.line(result), flush=True)
 
 
-def _mode(args: argparse.Namespace, server: Server) -> AsyncIterator[dict[str, Any]]:
-    return ladder.run(
-        server,
-        args.processes,
-        args.clients,
-        args.rates,
-        args.seconds,
-        args.warm_up,
-        args.size,
-        args.seed,
-        args.keep_going,
-    )
+def _settings(server: Server) -> str:
+    if not server.ours:
+        return "its settings are not known"
+    changed = (f"{name.removeprefix('STONECHAT_')}={value}" for name, value in server.changed.items())
+    return "changed from the defaults: " + " ".join(changed)
 
 
 def start(args: argparse.Namespace) -> int:

@@ -10,35 +10,58 @@ RATES = (250.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 3500.0, 4000.0, 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The modes and their arguments."""
     modes = parser.add_subparsers(title="modes", dest="mode", metavar="MODE", required=True)
-    everywhere = argparse.ArgumentParser(add_help=False)
-    everywhere.add_argument(
-        "--server", metavar="URL", help="a server that runs already; default: one is started, on a fresh data folder"
-    )
-    everywhere.add_argument("--pid", type=int, help="with --server: its Python process, for figures of CPU and memory")
-    everywhere.add_argument(
-        "--json", type=Path, default=JSON, metavar="FILE", help="results are appended to it (default %(default)s)"
-    )
-    everywhere.add_argument("--processes", type=int, default=1, help="generator processes (default %(default)s)")
-    everywhere.add_argument("--seed", type=int, default=1, help="of the schedule (default %(default)s)")
-    everywhere.add_argument("--size", type=int, default=100, help="bytes of content of a message (default %(default)s)")
 
-    ladder = modes.add_parser(
-        "ladder", parents=[everywhere], help="the highest rate one to one with a p99 under 50 ms and nothing missing"
-    )
+    ladder = _mode(modes, "ladder", "the highest rate one to one with a p99 under 50 ms and nothing missing")
     ladder.add_argument("--rates", type=_rates, default=RATES, help="messages a second, comma-separated, rising")
     _window(ladder, seconds=15.0)
-    ladder.add_argument(
-        "--clients",
-        type=int,
-        default=100,
-        help="streams, each of its own user; two and two write to each other (default %(default)s)",
-    )
+    _clients(ladder, 100, "streams, each of its own user; two and two write to each other")
     ladder.add_argument("--keep-going", action="store_true", help="also rates above the first that does not hold")
 
+    group = _mode(modes, "group", "one group, all of it online: how fast everybody gets every message")
+    _clients(group, 500, "members")
+    group.add_argument(
+        "--rate", type=float, default=20.0, help="messages a second to all of them (default %(default)s)"
+    )
+    _window(group, seconds=15.0)
 
-def _window(parser: argparse.ArgumentParser, seconds: float) -> None:
-    parser.add_argument("--seconds", type=float, default=seconds, help="measured at each rate (default %(default)s)")
-    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds of load before (default %(default)s)")
+    idle = _mode(modes, "idle", "memory of a stream that says nothing")
+    _clients(idle, 1000, "streams")
+
+    storm = _mode(modes, "storm", "all streams are cut at once: how long until all are back")
+    _clients(storm, 1000, "streams")
+
+    kill = _mode(modes, "kill", "the server is killed under load: how long until all are back, is anything lost")
+    _clients(kill, 100, "streams")
+    kill.add_argument("--rate", type=float, default=300.0, help="messages a second (default %(default)s)")
+    _window(kill, seconds=15.0)
+
+    _mode(modes, "all", "all of these, short: what `make bench` runs, in under five minutes")
+
+
+def _mode(
+    modes: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str
+) -> argparse.ArgumentParser:
+    mode = modes.add_parser(name, help=what, description=what)
+    mode.add_argument(
+        "--server", metavar="URL", help="one that runs already; default: one is started, on a fresh data folder"
+    )
+    mode.add_argument("--pid", type=int, help="with --server: its Python process, for figures of CPU and memory")
+    mode.add_argument(
+        "--json", type=Path, default=JSON, metavar="FILE", help="results are appended to it (default %(default)s)"
+    )
+    mode.add_argument("--processes", type=int, default=1, help="generator processes (default %(default)s)")
+    mode.add_argument("--seed", type=int, default=1, help="of the schedule (default %(default)s)")
+    mode.add_argument("--size", type=int, default=100, help="bytes of content of a message (default %(default)s)")
+    return mode
+
+
+def _window(mode: argparse.ArgumentParser, seconds: float) -> None:
+    mode.add_argument("--seconds", type=float, default=seconds, help="measured (default %(default)s)")
+    mode.add_argument("--warm-up", type=float, default=3.0, help="seconds of load before that (default %(default)s)")
+
+
+def _clients(mode: argparse.ArgumentParser, count: int, what: str) -> None:
+    mode.add_argument("--clients", type=int, default=count, help=f"{what} (default %(default)s)")
 
 
 def _rates(text: str) -> tuple[float, ...]:

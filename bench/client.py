@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +16,9 @@ from stonechat.messaging.v1.event_pb2 import HelloPage, Result
 from stonechat.messaging.v1.messaging_service_pb2 import ConnectRequest, ConnectResponse, Hello, SendMessageRequest
 
 CONNECT_SECONDS = 10.0
+_AT_ONCE = (
+    64  # messages that are said again on a new stream before the first is answered, as the library of clients does
+)
 _PATH = "/stonechat.messaging.v1.MessagingService/Connect"
 
 
@@ -76,6 +79,7 @@ class Client:
         self._attempts = 0
         self._seen: set[int] = set()
         self._waiting: dict[int, tuple[int, bytes]] = {}  # request id → intended time, frame
+        self._backlog: deque[int] = deque()  # those of them that were not said on this stream; bounded by the schedule
         self._retry: asyncio.TimerHandle | None = None
         self._opening: asyncio.Task[None] | None = None
 
@@ -151,6 +155,7 @@ class Client:
         self.holes.clear()
         self._seen.clear()
         self._waiting.clear()
+        self._backlog.clear()
 
     def send(self, to: str, number: int, intended_ns: int, padding: str) -> None:
         """Send message `number` (unique in the run), which was to be sent at `intended_ns`."""
@@ -166,8 +171,10 @@ class Client:
             tally.sent_in_window += 1
             tally.late_us.append((time.monotonic_ns() - intended_ns) // 1000)
         self._waiting[number] = (intended_ns, frame)
-        if self.is_up and self._stream is not None:
+        if self.is_up and self._stream is not None and not self._backlog:
             self._stream.write(frame)
+        else:
+            self._backlog.append(number)
 
     @property
     def unanswered(self) -> int:
@@ -228,9 +235,17 @@ class Client:
                 self._tally.refused[reason] += 1
             return
         del self._waiting[result.request_id]
+        if self._backlog:
+            self._say_next()
         self._tally.acked += 1
         if self._tally.window[0] <= waiting[0] < self._tally.window[1]:
             self._tally.ack_us.append((now - waiting[0]) // 1000)
+
+    def _say_next(self) -> None:
+        """One message of the backlog."""
+        while self._backlog and self.is_up:
+            if (number := self._backlog.popleft()) in self._waiting:
+                return self._again(number)
 
     def _again(self, number: int) -> None:
         if self.is_up and self._stream is not None and number in self._waiting:
@@ -246,8 +261,9 @@ class Client:
             self.is_up = self._was_up = True
             self.up_at_ns = time.monotonic_ns()
             self._attempts = 0
-            for _, frame in self._waiting.values():  # the same ids: what was stored is not stored again
-                self._stream.write(frame)
+            self._backlog = deque(self._waiting)  # under the same ids: what was stored is not stored again
+            for _ in range(_AT_ONCE):
+                self._say_next()
             self._on_up(self)
 
     def _behind(self, conversation_id: str, last_seq: int) -> None:

@@ -123,12 +123,12 @@ class Generator:
         return {"at_ns": at_ns}
 
     async def back(self, since_ns: int) -> dict[str, Any]:
-        """Wait until every client was answered Hello after `since_ns`; returns when each was, in ms after it."""
+        """Wait until every client was answered Hello after `since_ns`; returns when each was, in µs after it."""
         await self._until(
             lambda: all(client.is_up and client.up_at_ns > since_ns for client in self._clients), "all are back"
         )
         return {
-            "back_ms": [(client.up_at_ns - since_ns) // 1_000_000 for client in self._clients],
+            "back_us": [(client.up_at_ns - since_ns) // 1000 for client in self._clients],
             "endings": dict(self._tally.endings),
         }
 

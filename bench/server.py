@@ -24,7 +24,6 @@ SETTINGS = {
     "STONECHAT_CALLS_PER_SECOND": "1000000",  # load is what is asked for
     "STONECHAT_PASSWORD_COST": "low",  # hundreds of accounts are made first; no password is checked while it is measured
     "STONECHAT_ACCESS_TOKEN_SECONDS": "86400",  # users sign in once, before all rungs
-    "STONECHAT_TRACE_RATIO": "0.01",  # the default, whatever this shell says
     "STONECHAT_DRAIN_SECONDS": "0",  # its end is not what is measured
     "STONECHAT_METRICS_LISTEN": "",  # no second port
     "STONECHAT_LOG_FORMAT": "json",
@@ -41,9 +40,15 @@ class Server:
     def __init__(self, url: str = "", pid: int | None = None, folder: Path | None = None) -> None:
         self.url = url
         self.pid = pid
-        self.settings: dict[str, str] = {}
+        self.changed: dict[str, str] = {}
+        """Its settings that differ from the defaults, other than where it listens and keeps its data."""
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it was started here, and may be killed."""
+        return self._process is not None
 
     @property
     def host(self) -> str:
@@ -64,13 +69,12 @@ class Server:
         listen = self.url or "http://127.0.0.1:0"
         others = {name: value for name, value in os.environ.items() if not name.startswith("STONECHAT_")}
         given = {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
-        self.settings = (
-            SETTINGS | given | {"STONECHAT_LISTEN": listen, "STONECHAT_DATA_DIR": str(self._folder / "data")}
-        )
+        self.changed = SETTINGS | given
+        places = {"STONECHAT_LISTEN": listen, "STONECHAT_DATA_DIR": str(self._folder / "data")}
         with out.open("wb") as stdout, log.open("ab") as stderr:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, and outlives any event loop
                 [sys.executable, "-m", "svc", "serve"],
-                env=others | self.settings,
+                env=others | self.changed | places,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

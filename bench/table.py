@@ -6,18 +6,13 @@ from typing import Any
 
 def line(result: Mapping[str, Any]) -> str:
     """One measurement, in one line."""
-    return _LINES[result["mode"]](result)
+    return f"{result['mode']:7}{_LINES[result['mode']](result)}"
 
 
 def cpu(result: Mapping[str, Any], unit: str = "us_per_message") -> str:
-    """CPU of each process, the server's first; `-` when its processes are not known."""
-    parts = result.get("cpu", {})
-    return (
-        "  ".join(
-            f"{name} {used[unit]:.0f}" for name, used in sorted(parts.items(), key=lambda part: part[0] == "generator")
-        )
-        or "-"
-    )
+    """CPU of each process, the generator's last; `-` when the server's processes are not known."""
+    parts = sorted(result.get("cpu", {}).items(), key=lambda part: part[0] == "generator")
+    return "  ".join(f"{name} {used[unit]:.0f}" for name, used in parts) or "-"
 
 
 def ms(value: float | None) -> str:
@@ -25,23 +20,57 @@ def ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _ladder(result: Mapping[str, Any]) -> str:
-    latency = result["latency_ms"]
-    verdict = "holds" if result["holds"] else "does not hold"
-    return (
-        f"ladder {result['rate']:>6g}/s  p50 {ms(latency['p50']):>6}  p99 {ms(latency['p99']):>6}"
-        f"  max {ms(latency['max']):>6} ms"
-        f"   delivered {result['delivered']}/{result['due']}  {faults(result)}   µs a message: {cpu(result)}   {verdict}"
-    )
-
-
 def faults(result: Mapping[str, Any]) -> str:
     """What went wrong with messages."""
     text = f"missing {result['missing']} (pulled {result['pulled']}, lost {result['lost']})  wrong {result['wrong']}"
     for name in ("refused", "endings"):
         if result[name]:
-            text += f"  {name}: " + ", ".join(f"{count} x {what}" for what, count in result[name].items())
+            text += f"  {name}: " + _counts(result[name])
     return text
 
 
-_LINES = {"ladder": _ladder}
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} x {what}" for what, count in counts.items())
+
+
+def _latency(of: Mapping[str, float | None]) -> str:
+    return f"p50 {ms(of['p50']):>6}  p99 {ms(of['p99']):>6}  max {ms(of['max']):>6} ms"
+
+
+def _ladder(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['rate']:>6g}/s  {_latency(result['latency_ms'])}   delivered {result['delivered']}/{result['due']}"
+        f"  {faults(result)}   µs a message: {cpu(result)}   {'holds' if result['holds'] else 'does not hold'}"
+    )
+
+
+def _group(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['members']} members, {result['rate']:g}/s = {result['deliveries_per_second']:.0f} deliveries/s"
+        f"  {_latency(result['latency_ms'])}   {faults(result)}   µs a delivery: {cpu(result, 'us_per_delivery')}"
+    )
+
+
+def _idle(result: Mapping[str, Any]) -> str:
+    each = "  ".join(
+        f"{part} {of['pss_kb_per_stream']:.1f} (second half {of['pss_kb_per_stream_second_half']:.1f})"
+        for part, of in result["memory"].items()
+    )
+    return f"{result['streams']} streams   kB a stream: {each}"
+
+
+def _storm(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['streams']} streams cut, all back after {result['all_back_s']:.2f} s  {_latency(result['back_ms'])}"
+        f"   refused meanwhile: {_counts(result['endings']) or 'none'}"
+    )
+
+
+def _kill(result: Mapping[str, Any]) -> str:
+    return (
+        f"{result['clients']} clients at {result['rate']:g}/s: server ready {result['server_ready_s']:.1f} s after SIGKILL,"
+        f" all back after {result['all_back_s']:.1f} s   acknowledged {result['acked']}/{result['sent']}  {faults(result)}"
+    )
+
+
+_LINES = {"ladder": _ladder, "group": _group, "idle": _idle, "storm": _storm, "kill": _kill}

@@ -4,15 +4,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
 from bench import usage
 from bench.accounts import Registrar
+from bench.crowd import Crowd, Terms
 from bench.figures import percentiles_ms
-from bench.fleet import Generators
-from bench.server import Server
 
 _LEAD_SECONDS = 0.3  # for the schedule to be made before it begins
 PATIENCE_SECONDS = 10.0
@@ -21,63 +20,47 @@ _SETTLE_SECONDS = 1.0  # conversations that were announced are subscribed to by 
 
 @dataclass(frozen=True)
 class Load:
-    """How much, how long. `rate` is messages a second over all processes; `senders` of each process are (client index, to)."""
+    """`rate` is messages a second over all processes; `senders` of each process are (client index, to); `members` is how many
+    of the one group that all send to each process has, or empty when each sends to its partner in the same process."""
 
     rate: float
-    seconds: float
-    warm_up: float
-    size: int
     seed: int
     senders: list[list[tuple[int, str]]]
-    members: list[int]
-    """Of the one group that all send to, in each process; empty when each sends to its partner in the same process."""
+    members: list[int] = field(default_factory=list)
 
 
-async def greet(generators: Generators, senders: list[list[tuple[int, str]]]) -> None:
-    """Make the conversations that a load needs, and let everybody know them."""
-    await generators.each("greet", [{"senders": whom} for whom in senders])
+async def greet(people: Crowd) -> None:
+    """Make the conversations between partners, and let everybody know them."""
+    await people.fleet.each("greet", [{"senders": senders} for senders in people.to_partners()])
     await asyncio.sleep(_SETTLE_SECONDS)
 
 
-async def measure(server: Server, registrar: Registrar, generators: Generators, load: Load) -> dict[str, Any]:
-    """Run it; returns counts, percentiles and CPU, as they stand in the results."""
+async def measure(people: Crowd, terms: Terms, load: Load) -> dict[str, Any]:
+    """Run a load; returns counts, percentiles and CPU, as they stand in the results."""
     start_ns = time.monotonic_ns() + int(_LEAD_SECONDS * 1e9)
-    share = load.rate / len(generators)
-    running = asyncio.create_task(
-        generators.each(
-            "load",
-            [
-                {
-                    "start_ns": start_ns,
-                    "warm_up": load.warm_up,
-                    "seconds": load.seconds,
-                    "rate": share,
-                    "seed": load.seed * 1000 + index,
-                    "senders": senders,
-                    "size": load.size,
-                }
-                for index, senders in enumerate(load.senders)
-            ],
-        ),
-        name="load",
-    )
+    common = {"start_ns": start_ns, "warm_up": terms.warm_up, "seconds": terms.seconds, "size": terms.size}
+    commands = [
+        common | {"rate": load.rate / terms.processes, "seed": load.seed * 1000 + index, "senders": senders}
+        for index, senders in enumerate(load.senders)
+    ]
+    running = asyncio.create_task(people.fleet.each("load", commands), name="load")
     try:
-        parts = {"generator": generators.pids} | {part: [pid] for part, pid in server.parts().items()}
-        begin = start_ns / 1e9 + load.warm_up
+        parts = {"generator": people.fleet.pids} | {part: [pid] for part, pid in people.server.parts().items()}
+        begin = start_ns / 1e9 + terms.warm_up
         await asyncio.sleep(begin - time.monotonic())
         before = usage.used(parts)
-        await asyncio.sleep(begin + load.seconds - time.monotonic())
+        await asyncio.sleep(begin + terms.seconds - time.monotonic())
         after = usage.used(parts)
         sent = [done["sent"] for done in await running]
     finally:
         running.cancel()
     due = [sum(sent) * here - own for here, own in zip(load.members, sent, strict=True)] if load.members else sent
-    reports = await generators.each("report", [{"patience": PATIENCE_SECONDS, "expected": count} for count in due])
-    counted = await account_for(registrar, reports, sum(due))
+    reports = await people.fleet.each("report", [{"patience": PATIENCE_SECONDS, "expected": count} for count in due])
     in_window = sum(report["sent_in_window"] for report in reports)
     return (
-        {"rate": load.rate, "seconds": load.seconds, "warm_up": load.warm_up, "size": load.size, "seed": load.seed}
-        | counted
+        {"rate": load.rate, "schedule": "poisson", "schedule_seed": load.seed}
+        | asdict(terms)
+        | await account_for(people.registrar, reports, sum(due))
         | {
             "sent_in_window": in_window,
             "delivered_in_window": sum(report["delivered_in_window"] for report in reports),
