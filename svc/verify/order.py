@@ -30,7 +30,7 @@ class Order:
         if event.position <= self._position:
             text = f"its record stands at {event.position}, that of the event before at {self._position}"
             self._found(Fault.REORDERED, event, text)
-        self._membership(event)
+        self._membership(event, follows)
         ordinal = self._ordinal + (event.kind == Kind.MESSAGE)
         if follows and event.ordinal != ordinal:
             self._found(Fault.WRONG, event, f"its ordinal is {event.ordinal}, messages up to it are {ordinal}")
@@ -51,10 +51,13 @@ class Order:
             span = f"it and all up to {event.seq - 1} are" if missing > 1 else "it is"
             self._verdict.found(Fault.LOST, self._name, self.head + 1, f"{span} not stored", times=missing)
 
-    def _membership(self, event: StoredEvent) -> None:
+    def _membership(self, event: StoredEvent, follows: bool) -> None:
+        own = event.body.version if event.body is not None else event.version
         if event.version < self._version or (event.kind == Kind.MEMBERSHIP and event.version == self._version):
             text = f"its membership version is {event.version}, that of the event before {self._version}"
             self._found(Fault.REORDERED, event, text)
+        elif follows and event.version != (expected := max(self._version, own)):
+            self._found(Fault.WRONG, event, f"its membership version is {event.version}, it must be {expected}")
         self._version = event.version
 
     def _found(self, fault: Fault, event: StoredEvent, text: str) -> None:
