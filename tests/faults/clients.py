@@ -19,9 +19,9 @@ from google.rpc import code_pb2
 
 from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
-from stonechat.messaging.v1.event_pb2 import Result
+from stonechat.messaging.v1.event_pb2 import Result, Sent
 from tests.faults.follower import Follower
-from tests.faults.ledger import Acknowledged, Ledger
+from tests.faults.ledger import Ledger
 
 _CONNECT = "/stonechat.messaging.v1.MessagingService/Connect"
 _PAUSE_SECONDS = 0.05
@@ -84,9 +84,9 @@ async def newest(http: httpx.AsyncClient, account: Account) -> dict[str, int]:
 class Client:
     """What both kinds share: sending until acknowledged, pulling what is missing. `answers` counts how sends were answered."""
 
-    def __init__(self, url: str, account: Account) -> None:
+    def __init__(self, url: str, account: Account, ledger: Ledger) -> None:
         self.account = account
-        self.ledger = Ledger(account.user_id)
+        self.ledger = ledger
         self.follower = Follower(self.ledger)
         self.answers: Counter[str | int] = Counter()
         self._url = url
@@ -106,19 +106,20 @@ class Client:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def send(self, to: str, content: str, client_message_id: str) -> Acknowledged:
+    async def send(self, to: str, content: str, client_message_id: str) -> None:
         """Send until it is acknowledged, and write that down."""
+        self.follower.means(client_message_id, content)
         while True:
             code, sent = await self._try(to, content, client_message_id)
             self.answers[code] += 1
             if sent is not None:
-                self.ledger.acknowledged.append(sent)
-                return sent
+                self.follower.acknowledged(sent.conversation_id, sent.seq, client_message_id, sent.message_id)
+                return
             if code and code not in EXCUSED:
-                self.ledger.faults.append(f"{client_message_id} was answered {code}")
+                self.ledger.problem("answer", f"{client_message_id} was answered {code}")
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Acknowledged | None]:
+    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
         """One attempt: how it was answered ("" when it was not), and what was acknowledged."""
         raise NotImplementedError
 
@@ -130,14 +131,14 @@ class Client:
             with contextlib.suppress(httpx.HTTPError):
                 for name, known in self.follower.missing():
                     page = await list_events(self._http, self.account, name, known)
-                    self.follower.pulled(page.events)
+                    self.follower.take_page(page.events)
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
 class RestClient(Client):
     """Sends with POST, listens with Poll. Its cursor is lost with the process that keeps it; then it begins from scratch."""
 
-    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Acknowledged | None]:
+    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
         body = {"to": to, "content": content, "type": "text", "clientMessageId": client_message_id}
         try:
             answer = await self._http.post("/v1/messages/send", json=body)
@@ -146,7 +147,7 @@ class RestClient(Client):
         if answer.status_code != 200:
             return answer.status_code, None
         sent = json_format.Parse(answer.content, messaging.SendMessageResponse())
-        return 200, Acknowledged(sent.conversation_id, client_message_id, sent.message_id, sent.seq, content)
+        return 200, Sent(conversation_id=sent.conversation_id, seq=sent.seq, message_id=sent.message_id)
 
     async def _listen(self) -> None:
         cursor = ""
@@ -159,7 +160,7 @@ class RestClient(Client):
                 continue
             if answer.status_code != 200:
                 if answer.status_code not in EXCUSED:
-                    self.ledger.faults.append(f"Poll was answered {answer.status_code} {answer.text}")
+                    self.ledger.problem("answer", f"Poll was answered {answer.status_code} {answer.text}")
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             page = json_format.Parse(answer.content, messaging.PollResponse())
@@ -175,8 +176,8 @@ class RestClient(Client):
 class StreamClient(Client):
     """Sends and listens on the stream of a native app."""
 
-    def __init__(self, url: str, account: Account) -> None:
-        super().__init__(url, account)
+    def __init__(self, url: str, account: Account, ledger: Ledger) -> None:
+        super().__init__(url, account, ledger)
         self._call: Any = None
         self._up = asyncio.Event()
         self._newest = 0
@@ -184,7 +185,7 @@ class StreamClient(Client):
         self.streams = 0
         """How many were up."""
 
-    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Acknowledged | None]:
+    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
         await self._up.wait()
         self._newest += 1
         number = self._newest
@@ -201,8 +202,7 @@ class StreamClient(Client):
             return "", None
         if result.HasField("error"):
             return code_pb2.Code.Name(result.error.code), None
-        sent = result.sent
-        return "OK", Acknowledged(sent.conversation_id, client_message_id, sent.message_id, sent.seq, content)
+        return "OK", result.sent
 
     async def _listen(self) -> None:
         options = [("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100)]

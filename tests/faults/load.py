@@ -4,16 +4,19 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
 
 import httpx
 
 from tests.faults.clients import Account, Client, RestClient, StreamClient, newest, rest, sign_up
-from tests.faults.server import until
+from tests.faults.ledger import Ledger
+from tests.faults.server import Server, until
 
 # Between two messages of one lane: a population that writes, not a benchmark.
 _PACE_SECONDS = 0.02
 _NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay")
+_OVER_REST = ("eve", "fay")
 
 
 class Load:
@@ -21,11 +24,19 @@ class Load:
     neighbour and to a group of all; eve makes new groups all the time."""
 
     def __init__(
-        self, url: str, accounts: list[Account], group_id: str, clients: list[Client], connected: AsyncExitStack
+        self,
+        url: str,
+        accounts: list[Account],
+        group_id: str,
+        clients: list[Client],
+        ledgers: Path,
+        connected: AsyncExitStack,
     ) -> None:
         self.accounts = accounts
         self.group_id = group_id
         self.clients = clients
+        self.ledgers = ledgers
+        """The folder of what they wrote down."""
         self.groups_made: dict[str, str] = {}
         """client_request_id → group id, as acknowledged."""
         self._url = url
@@ -36,7 +47,7 @@ class Load:
     @property
     def acknowledged(self) -> int:
         """Sends that were acknowledged so far."""
-        return sum(len(client.ledger.acknowledged) for client in self.clients)
+        return sum(client.ledger.acknowledged for client in self.clients)
 
     def answers(self) -> Counter[str | int]:
         """How sends were answered."""
@@ -104,7 +115,7 @@ class Load:
                     self.groups_made[request] = answer.json()["groupId"]
                     await self._greet(founder, self.groups_made[request], request)
                 elif answer.status_code not in (503, 504):
-                    founder.ledger.faults.append(f"{request} was answered {answer.status_code} {answer.text}")
+                    founder.ledger.problem("answer", f"{request} was answered {answer.status_code} {answer.text}")
                 await asyncio.sleep(_PACE_SECONDS)
 
     async def _greet(self, founder: Client, group_id: str, request: str) -> None:
@@ -123,10 +134,19 @@ class Load:
 
 
 @asynccontextmanager
-async def load(url: str) -> AsyncIterator[Load]:
-    """The population, signed in, in its group, connected and quiet; `start` makes it write."""
-    async with rest(url) as http:
+async def load(server: Server) -> AsyncIterator[Load]:
+    """The population, signed in, in its group, connected and quiet; `start` makes it write. Each client has a ledger, in a
+    folder beside the server's data."""
+    url, ledgers = server.url, server.folder / "ledgers"
+    ledgers.mkdir()
+    async with AsyncExitStack() as connected, rest(url) as http:
         accounts = [await sign_up(http, name) for name in _NAMES]
+        # Begun before there is any conversation: each client must come to know all of its user's.
+        ada, *others = zip(_NAMES, accounts, strict=True)
+        clients: list[Client] = []
+        for name, account in (ada, ("ada2", ada[1]), *others):
+            ledger = connected.enter_context(closing(Ledger(ledgers / f"{name}.ledger", account.user_id)))
+            clients.append((RestClient if name in _OVER_REST else StreamClient)(url, account, ledger))
         everybody = {"name": "everybody", "memberIds": [account.user_id for account in accounts[1:]]}
         made = await http.post("/v1/groups", json=everybody, headers=accounts[0].header)
         group_id = made.raise_for_status().json()["groupId"]
@@ -136,14 +156,11 @@ async def load(url: str) -> AsyncIterator[Load]:
             return all(group_id in each for each in heads)
 
         await until(listed, "the group is in everybody's list")
-    on_streams = [StreamClient(url, account) for account in (*accounts[:4], accounts[0])]
-    clients: list[Client] = [*on_streams, *(RestClient(url, account) for account in accounts[4:])]
-    connected = AsyncExitStack()
-    talk = Load(url, accounts, group_id, clients, connected)
-    try:
-        for client in clients:
-            await connected.enter_async_context(client)
-        await until(lambda: all(client.follower.complete for client in clients), "all clients are connected")
-        yield talk
-    finally:
-        await talk.leave()
+        talk = Load(url, accounts, group_id, clients, ledgers, connected)
+        try:
+            for client in clients:
+                await connected.enter_async_context(client)
+            await until(lambda: all(client.follower.complete for client in clients), "all clients are connected")
+            yield talk
+        finally:
+            await talk.leave()

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.disk import small_disk
 from tests.faults.load import load
 from tests.faults.server import until
-from tests.faults.stored import verified
+from tests.faults.verdict import verified
 
 REFUSALS = 60
 LIMIT_BYTES = 64 * 1024
@@ -25,7 +25,7 @@ async def test_a_full_disk(tmp_path, new_server):
         server.data = disk.path / "data"
         await server.start()
         try:
-            async with load(server.url) as talk:
+            async with load(server) as talk:
                 talk.start()
                 for _ in range(2):
                     await talk.more(100)
@@ -49,7 +49,7 @@ async def test_files_that_may_not_grow(new_server):
     """Needs no rights: a limit on the size of files stands for a quota. SQLite reports it as a fault in reading or writing."""
     server = new_server(LOG_LEVEL="WARNING")  # the log is a file too, and has to stay below the limit
     await server.start()
-    async with load(server.url) as talk:
+    async with load(server) as talk:
         talk.start()
         await talk.more(100)
         _, most = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.load import load
 from tests.faults.server import until
-from tests.faults.stored import verified
+from tests.faults.verdict import verified
 
 KILLS = 20
 SEED = 20240607
@@ -18,7 +18,7 @@ async def test_twenty_kills_under_load_lose_double_and_reorder_nothing(server):
     start is killed too, as soon as it has an Envoy: the owner is at what the former one left, and clients come back."""
     rng = random.Random(SEED)
     await server.start()
-    async with load(server.url) as talk:
+    async with load(server) as talk:
         talk.start()
         for number in range(KILLS):
             await talk.more(rng.randrange(1, 300))

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.clients import StreamClient
 from tests.faults.load import load
 from tests.faults.server import alive, until
-from tests.faults.stored import verified
+from tests.faults.verdict import verified
 
 PAUSE_SECONDS = 10.0
 
@@ -24,7 +24,7 @@ async def test_envoy_goes_when_python_alone_is_killed(server):
 
 async def test_a_killed_envoy_is_started_again_and_streams_resume(server):
     await server.start()
-    async with load(server.url) as talk:
+    async with load(server) as talk:
         talk.start()
         for _ in range(3):
             await talk.more(100)
@@ -42,7 +42,7 @@ async def test_a_killed_envoy_is_started_again_and_streams_resume(server):
 async def test_sigterm_under_load_drains_and_loses_nothing(new_server):
     server = new_server(DRAIN_SECONDS="3")
     await server.start()
-    async with load(server.url) as talk:
+    async with load(server) as talk:
         talk.start()
         for _ in range(3):
             await talk.more(100)
@@ -61,7 +61,7 @@ async def test_a_second_sigterm_leaves_at_once(new_server):
     """The drain would take an hour."""
     server = new_server(DRAIN_SECONDS="3600")
     await server.start()
-    async with load(server.url):
+    async with load(server):
         envoy = server.envoy()
         server.signal(signal.SIGTERM)
         await until(lambda: server.said("draining"), "the server drains")
@@ -76,7 +76,7 @@ async def test_a_second_sigterm_leaves_at_once(new_server):
 async def test_a_pause_under_load_loses_nothing_and_is_no_reason_to_end(server):
     """Python stands still for longer than its watchdog lets an event loop; Envoy goes on."""
     await server.start()
-    async with load(server.url) as talk:
+    async with load(server) as talk:
         talk.start()
         await talk.more(100)
         server.signal(signal.SIGSTOP)

@@ -123,7 +123,7 @@ def _event_is_gone(town, draw):
 
 
 def _event_is_other(town, draw):
-    """One column of one event, whichever. What cannot be known of what could not be processed: its key, what it was, and, when it
+    """One column of one event, whichever. What cannot be known of what could not be processed: its key, what it was, and, if it
     is the newest, its position."""
     column = draw(st.sampled_from(_EVENT_COLUMNS))
     hidden = column in ("client_message_id", "body", "era", "offset")
