@@ -83,3 +83,66 @@ def test_when_there_is_nothing_to_pull_it_goes_on():
     positions.exists("g1", 9)
     positions.nothing_there("g1")
     assert positions.pushed("g1", 6, room=True)
+
+
+class Followed:
+    """What a program that keeps `known` follows from where."""
+
+    def __init__(self, known):
+        self.begun = {}
+        self.positions = Positions(known, self.begun.__setitem__, lambda name, seq: self.begun.pop(name, None))
+        self.handed = {name: [] for name in known}
+
+    def pull(self):
+        while names := self.positions.missing():
+            seq = self.positions.next_missing(names[0])
+            self.hand_over(names[0], seq)
+            yield names[0], seq
+
+    def push(self, name, seq):
+        if self.positions.pushed(name, seq, room=True):
+            self.hand_over(name, seq)
+
+    def hand_over(self, name, seq):
+        self.handed.setdefault(name, []).append(seq)
+        self.positions.handed(name, seq)
+
+
+def test_for_a_program_without_an_inbox_all_that_there_was_is_history():
+    followed = Followed({})
+    for name in ("d.u1.u2", "g1", "inbox.u1"):
+        followed.positions.exists(name, 7)
+    assert followed.begun == {"d.u1.u2": 7, "g1": 7, "inbox.u1": 7}
+    assert followed.positions.missing() == []
+
+
+def test_a_conversation_that_was_opened_while_the_program_was_away_is_new():
+    followed = Followed({"inbox.u1": 3})
+    followed.positions.exists("d.u1.u2", 2)
+    followed.positions.exists("inbox.u1", 4)
+    assert list(followed.pull()) == [("inbox.u1", 4), ("d.u1.u2", 1), ("d.u1.u2", 2)]
+
+
+def test_a_group_that_was_joined_while_the_program_was_away_begins_there():
+    """Whatever is pushed before the inbox has said where it begins."""
+    followed = Followed({"inbox.u1": 3})
+    followed.positions.exists("g1", 9)
+    followed.positions.exists("inbox.u1", 4)
+    followed.push("g1", 10)
+    for name, seq in followed.pull():
+        if (name, seq) == ("inbox.u1", 4):
+            followed.positions.joined("g1", 6)
+    followed.push("g1", 11)
+    assert followed.handed["g1"] == [6, 7, 8, 9, 10, 11]
+    assert followed.begun == {"g1": 5}
+
+
+def test_a_group_of_which_the_inbox_says_nothing_more_goes_on_from_where_it_was_heard_of():
+    followed = Followed({"inbox.u1": 3})
+    followed.positions.exists("g1", 9)
+    for seq in (10, 11):
+        followed.push("g1", seq)
+        assert list(followed.pull()) in ([("g1", 10)], [])
+    assert followed.handed["g1"] == [10, 11]
+    followed.positions.joined("g1", 6)  # too late: order is what counts
+    assert followed.positions.missing() == []

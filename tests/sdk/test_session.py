@@ -125,7 +125,7 @@ async def test_after_a_break_it_comes_back_and_misses_nothing(client, server, co
         assert [item for item in taken if is_offline(item)]
         if not any(isinstance(item, Event) and item.conversation_event.seq == 3 for item in taken):
             await until(session, lambda item: isinstance(item, Event) and item.conversation_event.seq == 3)
-    assert server.hellos == [{}, {DIRECT: 1}]
+    assert server.hellos == [{}, {INBOX: 0, DIRECT: 1}]
 
 
 async def test_a_conversation_that_begins_while_the_stream_is_down_comes_whole(client, server):

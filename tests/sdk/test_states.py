@@ -127,7 +127,7 @@ async def test_a_later_session_goes_on_where_the_cache_ends(kept):
         assert (client.user_id, client.device_id) == ("u1", "device")
         async with client.connect() as session:
             assert await events(session, 1) == ["two"]
-    assert server.hellos == [{}, {DIRECT: 1}]
+    assert server.hellos == [{}, {INBOX: 0, DIRECT: 1}]
 
 
 async def test_who_was_signed_out_meanwhile_has_to_sign_in(kept):

@@ -26,7 +26,9 @@ class Positions:
     """How far each conversation was handed over.
 
     It begins with what the program knows. Any other conversation begins where the session first hears of it: what came
-    before is history. Only a direct conversation that comes up after `settle` is new, and begins at its first event.
+    before is history. One that is new, though, begins where it is new to the user: a direct conversation at its first event,
+    a group where the inbox says that the user joined. New is what comes up after `settle`; for a program that knows its inbox
+    also what the server names before that, because it was not named when the program heard of all there was.
     `begun` is told where a conversation begins, `ended` where it ends.
     """
 
@@ -35,7 +37,10 @@ class Positions:
         self._begun = begun
         self._ended = ended
         self._behind: set[str] = set()
+        self._has_inbox = any(name.startswith(_INBOX) for name in known)
         self._settled = False
+        self._unplaced: set[str] = set()
+        """Groups that are new and were named before the inbox was read, which says where they begin."""
 
     def settle(self) -> None:
         """The server has named every conversation that there was."""
@@ -56,7 +61,8 @@ class Positions:
         """Whether a pushed event is to be handed over now, given that there is room for it: then call `handed`. If not, it
         was handed over before, or is missing."""
         position = self._at(conversation_id, seq - 1)
-        live = position.target <= position.handed
+        # What is pulled comes after the inbox, which is pulled first.
+        live = position.target <= position.handed and conversation_id not in self._unplaced
         if live and room and seq == position.handed + 1:
             return True
         self._target(conversation_id, position, seq)
@@ -68,6 +74,7 @@ class Positions:
         if position is not None:  # else it was forgotten while the event waited
             position.handed = seq
             self._positions[conversation_id] = position
+            self._unplaced.discard(conversation_id)
             if position.target <= seq:
                 self._behind.discard(conversation_id)
 
@@ -77,14 +84,21 @@ class Positions:
 
     def joined(self, conversation_id: str, seq: int) -> None:
         """The user came into the conversation with the event seq: if it is new, it begins there."""
-        if conversation_id not in self._positions:
+        position = self._positions.get(conversation_id)
+        if position is not None and conversation_id in self._unplaced and seq <= position.handed:
+            target = max(position.handed, position.target)
+            self.forget(conversation_id)
+            self._target(conversation_id, self._begin(conversation_id, seq - 1), target)
+        elif position is None:
             self._begin(conversation_id, seq - 1)
+        self._unplaced.discard(conversation_id)
         self.exists(conversation_id, seq)
 
     def forget(self, conversation_id: str) -> None:
         """The user is no longer part of it."""
         position = self._positions.pop(conversation_id, None)
         self._behind.discard(conversation_id)
+        self._unplaced.discard(conversation_id)
         if position is not None:
             self._ended(conversation_id, position.handed)
 
@@ -112,8 +126,10 @@ class Positions:
     def _at(self, conversation_id: str, first_heard: int) -> _Position:
         position = self._positions.get(conversation_id)
         if position is None:
-            new = self._settled and conversation_id.startswith(_DIRECT)
-            position = self._begin(conversation_id, 0 if new else first_heard)
+            new, direct = self._settled or self._has_inbox, conversation_id.startswith(_DIRECT)
+            position = self._begin(conversation_id, 0 if new and direct else first_heard)
+            if new and not direct and not self._settled:
+                self._unplaced.add(conversation_id)
         return position
 
     def _target(self, conversation_id: str, position: _Position, seq: int) -> None:

@@ -79,6 +79,8 @@ class Receiver:
                 self.report(problem)
             self._exists(head.conversation_id, head.last_seq)
         if page.complete:
+            # An inbox that has nothing in it is not named. It is known all the same: what it says later is new.
+            self._exists(f"inbox.{self._user_id}", 0)
             self._positions.settle()
             self._inspection.greeted()
 
