@@ -15,7 +15,7 @@ from bench import results, table
 from bench.arguments import RATES, add_arguments
 from bench.crowd import Terms
 from bench.fleet import GeneratorFailed
-from bench.modes import group, idle, kill, ladder, storm
+from bench.modes import group, idle, kill, ladder, soak, storm
 from bench.progress import say
 from bench.server import Server, ServerFailed, serving
 
@@ -40,6 +40,8 @@ def _measured(mode: str, server: Server, args: Mapping[str, Any]) -> AsyncIterat
             return idle.run(server, terms)
         case "storm":
             return storm.run(server, terms)
+        case "soak":
+            return soak.run(server, terms, args["connects"], args["rate"])
         case _:
             return kill.run(server, terms, args["rate"])
 

@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kill.add_argument("--rate", type=float, default=300.0, help="messages a second (default %(default)s)")
     _window(kill, seconds=15.0)
 
+    soak = _mode(modes, "soak", "clients that come, leave, hang and read slowly: does the server grow")
+    _clients(soak, 20, "streams of clients that are well, and get every message meanwhile")
+    soak.add_argument("--connects", type=int, default=6000, help="streams opened by the others (default %(default)s)")
+    soak.add_argument("--rate", type=float, default=20.0, help="messages a second meanwhile (default %(default)s)")
+
     _mode(modes, "all", "all of these, short: what `make bench` runs, in under five minutes")
 
 

@@ -58,6 +58,19 @@ class Tally:
     """Intended send → written: what the generator itself is late. It is in the two above."""
 
 
+def connect_headers(host: str, port: int, account: Account) -> tuple[tuple[str, str], ...]:
+    """Of the call that opens a stream."""
+    return (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", _PATH),
+        (":authority", f"{host}:{port}"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("authorization", f"Bearer {account.token}"),
+    )
+
+
 class Client:
     """Opens its stream on `open`, and from then on whenever it has none, until `close`."""
 
@@ -90,15 +103,7 @@ class Client:
         self._opening = asyncio.get_running_loop().create_task(self._open(), name="bench client opens")
 
     async def _open(self) -> None:
-        headers = (
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", _PATH),
-            (":authority", f"{self._host}:{self._port}"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            ("authorization", f"Bearer {self.account.token}"),
-        )
+        headers = connect_headers(self._host, self._port, self.account)
         stream = GrpcStream(headers, self._message, self._ended)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):

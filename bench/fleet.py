@@ -32,6 +32,10 @@ class Generators:
         """Their process ids."""
         return [process.pid for process in self._processes]
 
+    def apart(self) -> list["Generators"]:
+        """Each process by itself, for one that does something else than the others."""
+        return [Generators([process]) for process in self._processes]
+
     def __len__(self) -> int:
         return len(self._processes)
 

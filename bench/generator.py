@@ -5,6 +5,7 @@
     {"do": "greet", "senders": …}      one message each, so that conversations exist
     {"do": "report", "patience": s}      waits until all is answered, and delivered when it is known how much; then counts
     {"do": "cut"} {"do": "back"}         every connection cut at once; when all are back
+    {"do": "visits", "host": …, "port": …, "accounts": …, "slow_ones": …, "count": …, "per_second": …, "seed": …}
     {"do": "close"}
 
 Each is answered with one JSON line: {"done": …} or {"failed": text}. Ends when its input does, so it never outlives its parent.
@@ -22,6 +23,7 @@ from typing import Any
 import uvloop
 
 from bench.client import Account, Client, Tally
+from bench.unruly import visit_all
 
 _OPEN_SECONDS = 120.0
 _LOOK_SECONDS = 0.02
@@ -131,6 +133,11 @@ class Generator:
             "back_us": [(client.up_at_ns - since_ns) // 1000 for client in self._clients],
             "endings": dict(self._tally.endings),
         }
+
+    async def visits(self, accounts: list[list[str]], slow_ones: list[list[str]], **how: Any) -> dict[str, Any]:
+        """Visits of clients that do not behave; how often each kind ended how."""
+        passers, slow = [Account(*account) for account in accounts], [Account(*account) for account in slow_ones]
+        return await visit_all(accounts=passers, slow_ones=slow, **how)
 
     async def close(self) -> dict[str, Any]:
         """Every client leaves."""

@@ -120,6 +120,11 @@ class GrpcStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.pause_reading()
 
+    def go_on_reading(self) -> None:
+        """The end of `stop_reading`."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
     # ── what the event loop tells ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

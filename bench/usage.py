@@ -88,6 +88,22 @@ def between(before: Snapshot, after: Snapshot, messages: int) -> dict[str, dict[
     }
 
 
+def resident(pid: int) -> int:
+    """RSS of a process, in bytes; 0 when it has ended."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def descriptors(pid: int) -> int:
+    """Files and sockets that a process has open; 0 when it has ended."""
+    try:
+        return int(psutil.Process(pid).num_fds())
+    except psutil.NoSuchProcess:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Memory of a process in bytes: resident, and proportional (shared pages counted in shares)."""
