@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -57,6 +58,9 @@ def _plan(args: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 async def run(args: argparse.Namespace) -> None:
     """Measure, print, keep. Raises ServerFailed, GeneratorFailed, grpc.aio.AioRpcError."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # else the server would outlive us
     around = results.surroundings()
     for mode, its in _plan(args):
         async with serving(args.server, args.pid) as server:
@@ -74,7 +78,7 @@ def _settings(server: Server) -> str:
 
 
 def start(args: argparse.Namespace) -> int:
-    """Run the command; returns the exit code: 0 measured, 1 it could not be, 130 interrupted."""
+    """Run the command; returns the exit code: 0 measured, 1 it could not be, 130 interrupted, 143 terminated."""
     try:
         asyncio.run(run(args))
     except (ServerFailed, GeneratorFailed) as error:
@@ -85,6 +89,8 @@ def start(args: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except asyncio.CancelledError:
+        return 143
     return 0
 
 

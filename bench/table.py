@@ -77,7 +77,8 @@ def _soak(result: Mapping[str, Any]) -> str:
     verdicts = (
         f"{part}: {of['rss_kb_quiet'][0] / 1000:.1f} → {of['rss_kb_quiet'][-1] / 1000:.1f} MB,"
         f" {of['kb_per_1000_connects'][0]:+.0f} then {of['kb_per_1000_connects'][1]:+.0f} kB over 1,000 connects,"
-        f" descriptors {of['descriptors_quiet'][0]:.0f} → {of['descriptors_quiet'][-1]:.0f}: {'flat' if of['flat'] else 'GROWS'}"
+        f" descriptors {of['descriptors_quiet'][0]:.0f} → {of['descriptors_quiet'][-1]:.0f}:"
+        f" {'flat' if of['flat'] else 'GROWS'}"
         for part, of in result["growth"].items()
     )
     outcomes = "".join(f"\n       {count:6} {what}" for what, count in result["outcomes"].items())

@@ -108,8 +108,8 @@ async def visit_all(
     per_second: float,
     seed: int,
 ) -> Counter[str]:
-    """So many visits at an even pace, as `SHARES` says; `slow_ones` are those to whom much is told. Returns when all have ended,
-    with how often each kind ended how."""
+    """So many visits at an even pace, as `SHARES` says; `slow_ones` are those to whom much is told. Returns when all have
+    ended, with how often each kind ended how."""
     chance = random.Random(seed)
     kinds, weights = list(SHARES), list(SHARES.values())
     outcomes: Counter[str] = Counter()

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -20,7 +21,7 @@ from bench.window import Load, measure
 PASSERS_BY = 200
 SLOW = 20
 PER_SECOND = 40.0
-QUIET_SECONDS = 50.0  # the edge gives up on a peer that is gone after 40
+QUIET_SECONDS = 15.0  # after the last visit, which stays until everybody who is gone without a word was given up
 _LOOK_BACK = 8  # samples at the end of a quiet phase of which the median counts
 _WARM_UP_SHARE = 0.2
 _CONTENT_BYTES = 1000
@@ -57,8 +58,8 @@ class Record:
 
 
 async def run(server: Server, terms: Terms, connects: int, rate: float) -> AsyncIterator[dict[str, Any]]:
-    """One result. `connects` come in two halves after a warm-up, each followed by quiet; meanwhile a group whose members are well
-    gets `rate` messages a second, of which the slow ones are members too. Raises ServerFailed without process ids."""
+    """One result. `connects` come in two halves after a warm-up, each followed by quiet; meanwhile a group whose members are
+    well gets `rate` messages a second; the slow ones are members too. Raises ServerFailed without process ids."""
     if not server.parts():
         raise ServerFailed("the memory of a server can be told only with its process id: give --pid")
     async with Registrar(f"{server.host}:{server.port}") as registrar, generators(2) as fleet:
@@ -114,16 +115,16 @@ async def _visits(
 
 
 def _growth(quiet: list[dict[str, dict[str, float]]], connects: int) -> dict[str, dict[str, Any]]:
-    """For each process, what it has when all is quiet, and what 1,000 connects added in each half. A leak adds the same in both."""
-    start, middle, end = quiet
+    """For each process, what it has when all is quiet, and what 1,000 connects added in each half. A leak adds the same in
+    both."""
+    start, end = quiet[0], quiet[-1]
     per_thousand = connects / 2 / 1000
     growth = {}
     for part in end["rss_kb"]:
-        first, second = (
-            (b["rss_kb"][part] - a["rss_kb"][part]) / per_thousand for a, b in ((start, middle), (middle, end))
-        )
+        rss = [of["rss_kb"][part] for of in quiet]
+        first, second = ((after - before) / per_thousand for before, after in pairwise(rss))
         growth[part] = {
-            "rss_kb_quiet": [of["rss_kb"][part] for of in quiet],
+            "rss_kb_quiet": rss,
             "descriptors_quiet": [of["descriptors"][part] for of in quiet],
             "kb_per_1000_connects": [first, second],
             "flat": second <= FLAT_KB and end["descriptors"][part] <= start["descriptors"][part] + 2,
