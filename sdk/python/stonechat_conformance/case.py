@@ -16,6 +16,10 @@ HELLO = dict.fromkeys(("rest+sse", "rest+poll", "grpc+poll"), "resumes by cursor
 """`without` of cases about Hello."""
 
 
+FRAMES = dict.fromkeys(("grpc-web", "grpc-web-text", "rest+sse", "rest+poll", "grpc+poll"), "has no stream of requests")
+"""`without` of cases about the frames of the native stream."""
+
+
 @dataclass(frozen=True)
 class Case:
     """`check` is given people on the surface in question; it raises when the promise is broken.

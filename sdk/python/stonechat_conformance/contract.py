@@ -37,6 +37,7 @@ class RestCall:
 class Method:
     """One rpc."""
 
+    service: str
     name: str
     path: str
     request_type: type[Message]
@@ -68,6 +69,7 @@ def _method(method: MethodDescriptor) -> Method:
     rule: HttpRule = method.GetOptions().Extensions[annotations_pb2.http]  # type: ignore[index]
     verb = rule.WhichOneof("pattern") or ""
     return Method(
+        service=method.containing_service.name,
         name=method.name,
         path=f"/{method.containing_service.full_name}/{method.name}",
         request_type=GetMessageClass(method.input_type),

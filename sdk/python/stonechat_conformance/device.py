@@ -7,7 +7,7 @@ Whatever it keeps was pushed or pulled once and in order; the first hole or repe
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -205,6 +205,11 @@ class Device:
     async def call(self, request: Message) -> Any:
         """The answer to any request of the contract."""
         return await call(self.surface, request, self.token, self.patience)
+
+    async def within(self, attempt: Awaitable[T]) -> T:
+        """What comes of something that goes to the server, before the deadline."""
+        async with asyncio.timeout(self.patience.seconds):
+            return await attempt
 
     def key(self) -> str:
         """A client_message_id that was not used before."""

@@ -1,5 +1,6 @@
 """What a case demands. Not `assert`: a failure says what was expected and what came, with or without `python -O`."""
 
+import re
 from collections.abc import Awaitable, Sequence
 from itertools import zip_longest
 from typing import Any, TypeGuard
@@ -9,7 +10,7 @@ from google.protobuf.message import Message
 from stonechat_conformance.refusal import Broken, Refused
 
 _NOTHING = object()
-_LONGEST = 600
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # a JWT: a report is no place for it
 
 
 def must(condition: object, what: str, came: object = None) -> None:
@@ -43,11 +44,11 @@ async def must_refuse(attempt: Awaitable[object], expected: Refused, what: str =
     raise Broken(what, expected=shown(expected), came=f"an answer: {shown(answer)}")
 
 
-def shown(value: object) -> str:
-    """A value on one line, not too long."""
+def shown(value: object, longest: int = 600) -> str:
+    """A value on one line, of so many characters at most."""
     text = value if isinstance(value, str) else _plain(value)
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} … ({len(line)} characters)"
+    line = _TOKEN.sub("eyJ…", " ".join(text.split()))
+    return line if len(line) <= longest else f"{line[:longest]} … ({len(line)} characters)"
 
 
 def _plain(value: Any) -> str:

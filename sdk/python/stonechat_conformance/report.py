@@ -12,12 +12,13 @@ OK, FAILED, NONE = "ok", "FAILED", "-"
 
 @dataclass
 class Row:
-    """A row of the table: a case, or a group of them. `reasons` says why a surface has none."""
+    """A row of the table: a case, or a group of them."""
 
     name: str
     cells: dict[str, str]
     cases: int = 1
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why a surface lacks cases of this row, and how many."""
 
     @property
     def title(self) -> str:
@@ -26,29 +27,45 @@ class Row:
 
 
 def rows(cases: Iterable[Case], outcomes: Iterable[Outcome], surfaces: Sequence[str]) -> list[Row]:
-    """The table. A cell of a group is FAILED when one of its cases is; empty while nothing has run."""
-    table: dict[str, Row] = {}
+    """The table. In a group a cell says how many are ok, and FAILED when one is; it is empty while nothing has run."""
+    grouped: dict[str, list[Case]] = {}
     for case in cases:
-        name = case.group or case.name
-        if name in table:
-            table[name].cases += 1
-        row = table.setdefault(name, Row(name, dict.fromkeys(surfaces, NONE)))
-        for surface in surfaces:
-            if surface in case.without:
-                row.reasons.setdefault(surface, case.without[surface])
-            elif row.cells[surface] == NONE:
-                row.cells[surface] = ""
+        grouped.setdefault(case.group or case.name, []).append(case)
+    came: dict[tuple[str, str], list[bool]] = {}
     for outcome in outcomes:
-        cells = table[outcome.case.group or outcome.case.name].cells
-        if cells[outcome.surface] != FAILED:
-            cells[outcome.surface] = FAILED if outcome.failure else OK
-    for row in table.values():
-        row.reasons = {surface: why for surface, why in row.reasons.items() if row.cells[surface] == NONE}
-    return list(table.values())
+        key = (outcome.case.group or outcome.case.name, outcome.surface)
+        came.setdefault(key, []).append(outcome.failure is None)
+    return [
+        Row(
+            name,
+            {each: _cell(group, each, came.get((name, each), [])) for each in surfaces},
+            len(group),
+            _lacking(group, surfaces),
+        )
+        for name, group in grouped.items()
+    ]
+
+
+def _cell(group: list[Case], surface: str, came: list[bool]) -> str:
+    if all(surface in case.without for case in group):
+        return NONE
+    if not came:
+        return ""
+    if not all(came):
+        return FAILED
+    return OK if len(group) == 1 else f"{len(came)} {OK}"
+
+
+def _lacking(group: list[Case], surfaces: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for case in group:
+        for why in dict.fromkeys(case.without[each] for each in surfaces if each in case.without):
+            found[why] = found.get(why, 0) + 1
+    return found
 
 
 def text_table(table: Sequence[Row], surfaces: Sequence[str]) -> list[str]:
-    """The table for a terminal, and why there is no cell where there is none."""
+    """The table for a terminal, and why there is no check where there is none."""
     width = max((len(row.title) for row in table), default=0)
     lines = [f"{'':{width}}  " + "  ".join(surfaces)]
     lines += [f"{row.title:{width}}  {cells(row, surfaces)}" for row in table]
@@ -64,15 +81,15 @@ def markdown_table(table: Sequence[Row], surfaces: Sequence[str]) -> list[str]:
     """The table for a README."""
     lines = ["| case | " + " | ".join(surfaces) + " |", "|---" * (len(surfaces) + 1) + "|"]
     lines += [f"| {row.title} | " + " | ".join(row.cells[name] for name in surfaces) + " |" for row in table]
-    return [*lines, "", *(f"`-` {why}  " for why in _reasons(table))]
+    return [*lines, "", "Not on every surface:", "", *(f"- {why}" for why in _reasons(table))]
 
 
 def _reasons(table: Sequence[Row]) -> list[str]:
-    """Why cells are empty, each reason once with the rows it is given for."""
+    """Why checks are absent, each reason once with the rows it is given for."""
     found: dict[str, list[str]] = {}
     for row in table:
-        for why in dict.fromkeys(row.reasons.values()):
-            found.setdefault(why, []).append(row.title)
+        for why, number in row.reasons.items():
+            found.setdefault(why, []).append(row.name if row.cases == 1 else f"{number} of {row.name}")
     return [f"{', '.join(names)}: {why}" for why, names in found.items()]
 
 

@@ -1,7 +1,8 @@
 """What is refused, and how: the same status, reason and field on every surface. Nothing of it is a fault of the server."""
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -11,12 +12,14 @@ from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
 from stonechat_conformance.case import case
+from stonechat_conformance.contract import METHODS
 from stonechat_conformance.device import Device
-from stonechat_conformance.expect import must_equal, must_refuse
+from stonechat_conformance.expect import must, must_equal, must_refuse
 from stonechat_conformance.people import People, direct
 from stonechat_conformance.refusal import Refused
 
 NUMBER = 2**64 - 1
+GUESSES = 60
 
 
 @dataclass
@@ -247,3 +250,60 @@ async def wrong_credentials_and_unknown_names_answer_alike(people: People) -> No
             alice.call(users.SignInRequest(username=name, password=password)),
             Refused("UNAUTHENTICATED", "WRONG_CREDENTIALS"),
         )
+
+
+@case()
+async def what_is_no_message_is_malformed(people: People) -> None:
+    """Bytes that are no message of the request's type are INVALID_ARGUMENT (MALFORMED_REQUEST)."""
+    alice = await people.sign_in(await people.register())
+    nonsense = alice.surface.nonsense(METHODS[messaging.SendMessageRequest], alice.token)
+    await must_refuse(alice.within(nonsense), Refused("INVALID_ARGUMENT", "MALFORMED_REQUEST"))
+
+
+@case(without=dict.fromkeys(("rest+sse", "rest+poll"), "a path that is not there is NOT_FOUND"))
+async def a_call_that_is_not_offered_is_unimplemented(people: People) -> None:
+    """A call that the server does not know is UNIMPLEMENTED; what services say to each other is none for clients."""
+    alice = await people.sign_in(await people.register())
+    for path in ("/stonechat.messaging.v1.MessagingService/Nothing", "/stonechat.users.v1.DirectoryService/CheckUsers"):
+        method = replace(METHODS[messaging.SendMessageRequest], path=path)
+        nonsense = alice.surface.nonsense(method, alice.token)
+        await must_refuse(alice.within(nonsense), Refused("UNIMPLEMENTED", "UNIMPLEMENTED"), path)
+
+
+@case()
+async def a_username_is_given_once(people: People) -> None:
+    """Register is ALREADY_EXISTS (USERNAME_TAKEN) when the name is in use."""
+    alice = await people.sign_in(await people.register())
+    name = await people.register()
+    again = users.RegisterRequest(username=name, password="another one")
+    await must_refuse(alice.call(again), Refused("ALREADY_EXISTS", "USERNAME_TAKEN", ("username",)))
+
+
+@case()
+async def a_refresh_token_that_is_none_is_refused(people: People) -> None:
+    """RefreshToken is UNAUTHENTICATED (REFRESH_TOKEN_INVALID) for a token that is unknown; a good one goes on working."""
+    alice = await people.sign_in(await people.register())
+    for token in ("nonsense", f"{alice.refresh_token}x", alice.refresh_token[:-4], alice.token):
+        request = users.RefreshTokenRequest(refresh_token=token)
+        await must_refuse(alice.call(request), Refused("UNAUTHENTICATED", "REFRESH_TOKEN_INVALID", ("refresh_token",)))
+    renewed = await alice.call(users.RefreshTokenRequest(refresh_token=alice.refresh_token))
+    must_equal((renewed.user_id, renewed.device_id), (alice.user_id, alice.device_id), "whose the next pair is")
+
+
+@case()
+async def who_guesses_passwords_is_told_when_to_come_back(people: People) -> None:
+    """Too many calls are RESOURCE_EXHAUSTED (RATE_LIMITED), and RetryInfo says when to come back."""
+    name = await people.register()
+    surface = people.surface()
+    guess = users.SignInRequest(username=name, password="a guess")
+    for _ in range(GUESSES):
+        try:
+            async with asyncio.timeout(people.server.patience.seconds):
+                await surface.call(guess, "")
+        except Refused as refused:
+            if refused.reason == "RATE_LIMITED":
+                must_equal(refused, Refused("RESOURCE_EXHAUSTED", "RATE_LIMITED"), "how it must be refused")
+                must((refused.retry_after or 0) > 0, "RetryInfo says when to come back", refused.retry_after)
+                return
+            must_equal(refused, Refused("UNAUTHENTICATED", "WRONG_CREDENTIALS"), "how a guess must be refused")
+    must(False, f"of {GUESSES} guesses some are refused RATE_LIMITED")

@@ -5,16 +5,19 @@ import contextlib
 
 from stonechat.groups.v1 import group_service_pb2 as groups
 from stonechat.history.v1 import history_service_pb2 as history
+from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.messaging.v1.event_pb2 import Event, HelloPage
 from stonechat.users.v1 import user_service_pb2 as users
-from stonechat_conformance.case import CURSORS, HELLO, case
+from stonechat_conformance.case import CURSORS, FRAMES, HELLO, case
 from stonechat_conformance.device import Device
 from stonechat_conformance.expect import must, must_equal, must_refuse
 from stonechat_conformance.people import People, direct
 from stonechat_conformance.refusal import Broken, Refused
 from stonechat_conformance.surfaces.model import Place
+from stonechat_conformance.surfaces.native import Connect
 
 GROUPS = 210
+BURST = 400
 
 
 async def _popular(asking: People) -> str:
@@ -188,3 +191,39 @@ async def a_device_that_is_signed_out_ends_at_once(people: People) -> None:
     must_equal(signed_out.device_signed_out.device_id, lost.device_id)
     await friend.send(kept.user_id, "are you still there?")
     await kept.until_messages(direct(kept, friend), ["are you still there?"])
+
+
+@case(without=FRAMES)
+async def a_frame_that_may_not_come_ends_the_stream(people: People) -> None:
+    """A frame before Hello, and a second Hello, end the stream: FAILED_PRECONDITION (PROTOCOL_VIOLATION)."""
+    alice, bob = await people.two()
+    violation = Refused("FAILED_PRECONDITION", "PROTOCOL_VIOLATION", ("hello",))
+    await alice.surface.write(messaging.ConnectRequest(hello=messaging.Hello()))  # type: ignore[attr-defined]
+    must_equal(await alice.until_ended(), violation, "how a second Hello ends it")
+    typing = messaging.SendTypingRequest(conversation_id=direct(alice, bob))
+    before = Connect(people.network).exchange(messaging.ConnectRequest(typing=typing), bob.token, greet=False)
+    await must_refuse(bob.within(before), violation, "how a frame before Hello ends it")
+
+
+@case(without=FRAMES)
+async def a_session_has_a_bounded_number_of_sends_in_flight(people: People) -> None:
+    """However much a client sends at once, each frame has its Result: stored with its place, or RESOURCE_EXHAUSTED."""
+    alice, bob = await people.two()
+    sends = [
+        messaging.SendMessageRequest(to=bob.user_id, content="hi", type="text", client_message_id=f"k{number}")
+        for number in range(BURST)
+    ]
+    answers = await asyncio.gather(*(_sent(alice, send) for send in sends))
+    stored = [answer for answer in answers if answer]
+    must_equal(sorted(stored), list(range(1, len(stored) + 1)), "the places of what was stored")
+    await bob.until(lambda: len(bob.messages(direct(alice, bob))) == len(stored), "what was acknowledged, and no more")
+
+
+async def _sent(device: Device, request: messaging.SendMessageRequest) -> int:
+    """The seq that a message got; 0 when it was one too many."""
+    try:
+        async with asyncio.timeout(device.patience.seconds):
+            return int((await device.surface.call(request, device.token)).seq)  # type: ignore[attr-defined]
+    except Refused as refused:
+        must(refused.code == "RESOURCE_EXHAUSTED", "how one too many must be refused", str(refused))
+        return 0

@@ -55,6 +55,10 @@ class Caller(Protocol):
         """The answer to a request; of a server stream the first one."""
         ...
 
+    async def nonsense(self, method: Method, token: str) -> None:
+        """Call a unary method with what is no request."""
+        ...
+
 
 class Surface(Caller, Protocol):
     """One way to use the product: to call and to listen. Both raise Refused."""

@@ -52,15 +52,21 @@ class GrpcUnary:
             return method.response_type.FromString(await self._first(method, raw, token))
         return method.response_type.FromString(await call_raw(self.network, method.path, raw, token))
 
+    async def nonsense(self, method: Method, token: str) -> None:
+        await call_raw(self.network, method.path, b"\xff\xff", token)
+
     async def _first(self, method: Method, raw: bytes, token: str) -> bytes:
-        # On the wire a single request is a stream of one.
-        stream: Any = self.network.channel.stream_stream(method.path)(metadata=tuple(headers(token).items()))
+        head = tuple(headers(token).items())
+        if method.client_streaming:
+            stream: Any = self.network.channel.stream_stream(method.path)(metadata=head)
+        else:
+            call: Any = self.network.channel.unary_stream(method.path)
+            stream = call(raw, metadata=head)
         try:
-            await stream.initial_metadata()
-            if not stream.done():
-                await stream.write(raw)
-                if not method.client_streaming:
-                    await stream.done_writing()
+            if method.client_streaming:
+                await stream.initial_metadata()  # a write to a stream that was refused would hide why
+                if not stream.done():
+                    await stream.write(raw)
             if (answer := await stream.read()) is grpc.aio.EOF:
                 if await stream.code() == grpc.StatusCode.OK:
                     raise Broken("a stream answers before it ends")
@@ -76,6 +82,10 @@ class GrpcPoll(GrpcUnary):
     """Poll, over gRPC."""
 
     resumes_by_cursor = True
+
+    @staticmethod
+    def lacks(method: Method) -> str:
+        return "its frames are those of the native stream" if method.client_streaming else ""
 
     async def listen(self, token: str, place: Place) -> AsyncGenerator[Batch, None]:
         cursor, wait = place.cursor, 0  # the first answer, at once, shows that the session is there
@@ -132,6 +142,30 @@ class Connect(GrpcUnary):
         await self.write(frame)
         answer: Message = await future
         return answer
+
+    async def exchange(self, frame: messaging.ConnectRequest, token: str, greet: bool = True) -> Event:
+        """What comes of one frame on a stream of its own, after a Hello unless it is one (or `greet` is false).
+
+        Its Result, or of a Hello the first event. Raises Refused.
+        """
+        hello = messaging.ConnectRequest(hello=messaging.Hello())
+        frames = [hello, frame] if greet and not frame.HasField("hello") else [frame]
+        stream: Any = self.network.channel.stream_stream(CONNECT)(metadata=tuple(headers(token).items()))
+        try:
+            await stream.initial_metadata()
+            for each in frames:
+                await stream.write(each.SerializeToString())
+            while (raw := await stream.read()) is not grpc.aio.EOF:
+                for event in messaging.ConnectResponse.FromString(raw).events:
+                    if event.result.HasField("error"):
+                        raise from_status(event.result.error)
+                    if event.HasField("result") or frame.HasField("hello"):
+                        return event
+            raise Broken("a frame is answered, or ends the stream with a reason", came="an end without one")
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            raise refused(await _error_of(stream)) from None
+        finally:
+            stream.cancel()
 
     async def write(self, frame: messaging.ConnectRequest) -> None:
         """Send a frame on the stream. Raises how the stream ended, when it has."""

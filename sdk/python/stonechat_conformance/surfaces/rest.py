@@ -60,6 +60,10 @@ class Rest:
             return HttpBody(content_type=response.headers["content-type"], data=response.content)
         return ParseDict(answer, method.response_type())
 
+    async def nonsense(self, method: Method, token: str) -> None:
+        head = headers(token) | {"content-type": "application/json"}
+        answer_of(await self._http.request(method.verb, method.template, content=b"{", headers=head))
+
     async def events(self, token: str, cursor: str = "", last_id: str = "") -> AsyncGenerator[Any, None]:
         """The data of server-sent events, JSON, from a cursor (in the query or as `Last-Event-ID`) until the stream ends.
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 import httpx
 
+from stonechat_conformance.contract import Method
 from stonechat_conformance.surfaces.model import Network, Surface, dialling
 from stonechat_conformance.surfaces.native import Connect, GrpcPoll
 from stonechat_conformance.surfaces.rest import RestPoll, ServerSentEvents
@@ -19,6 +20,21 @@ SURFACES: dict[str, Callable[[Network], Surface]] = {
     "rest+poll": RestPoll,
     "grpc+poll": GrpcPoll,
 }
+_LACKS: dict[str, Callable[[Method], str]] = {
+    "connect": Connect.lacks,
+    "grpc-web": GrpcWeb.lacks,
+    "grpc-web-text": GrpcWeb.lacks,
+    "rest+sse": ServerSentEvents.lacks,
+    "rest+poll": RestPoll.lacks,
+    "grpc+poll": GrpcPoll.lacks,
+}
+
+
+def lacking(method: Method) -> dict[str, str]:
+    """The surfaces on which a method cannot be called, each with the reason."""
+    found = {name: lacks(method) for name, lacks in _LACKS.items()}
+    return {name: why for name, why in found.items() if why}
+
 
 _OPTIONS = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
 

@@ -71,6 +71,9 @@ class GrpcWeb:
             raise Broken("a stream answers before it ends")
         return method.response_type.FromString(await self.call_raw(method.path, body, token))
 
+    async def nonsense(self, method: Method, token: str) -> None:
+        await self.call_raw(method.path, frame(b"\xff\xff"), token)
+
     async def call_raw(self, path: str, body: bytes, token: str, **extra: str) -> bytes:
         """A unary call with this very body."""
         answer = await self._http.post(path, headers=self._headers(token) | extra, content=self._encode(body))
