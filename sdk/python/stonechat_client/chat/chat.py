@@ -1,198 +1,334 @@
-"""One person chatting: what is typed becomes calls, what happens becomes lines."""
+"""One user chatting on one device: what a session hands over becomes what there is to see; what is said goes out.
+
+It knows neither widgets nor lines: the program on a terminal and the one in a pipe both stand on it.
+"""
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import Flag, auto
 
 from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
-from stonechat.messaging.v1.event_pb2 import Event, TypingSignal
-from stonechat_client.chat import lines
-from stonechat_client.chat.commands import Commands, Usage
-from stonechat_client.chat.describe import describe
-from stonechat_client.chat.lines import Command, Line, Style
+from stonechat.messaging.v1.event_pb2 import Event, HelloPage, ReadMark, Sent, TypingSignal
+from stonechat_client.cache import Queued
+from stonechat_client.chat import ids
+from stonechat_client.chat.conversations import Conversations
+from stonechat_client.chat.known import Known
 from stonechat_client.chat.names import Names
 from stonechat_client.chat.outgoing import Outgoing
-from stonechat_client.chat.screens import Screen
-from stonechat_client.client import Client
-from stonechat_client.errors import ClientError, SignedOut
-from stonechat_client.session import Connected, Item, Reconnecting, Session
+from stonechat_client.chat.reading import Reading
+from stonechat_client.chat.room import Room
+from stonechat_client.client import Client, new_id
+from stonechat_client.errors import CallFailed, NotReachable
+from stonechat_client.items import Delivered, Item, Refused, StateChanged
+from stonechat_client.session import Session
+from stonechat_client.state import State
+from stonechat_client.timeline import TimelineMessage
 
-# How long a typing signal counts (contract), and how often one is told.
-_TYPING_SECONDS = 6.0
+PAGE = 100
+"""Events read at a time."""
+_NEWEST = 2**62
+_LISTED = 1_000
+_REMEMBERED = 100
+_LAST = 20
 _TELL_TYPING_SECONDS = 4.0
-_SETTLE_SECONDS = 5.0
-_LEAVE_SECONDS = 10.0
+
+
+class NotPossible(Exception):
+    """What the person asked for cannot be done. The text says what to do."""
+
+
+class Change(Flag):
+    """What looks different now."""
+
+    STATE = auto()
+    LIST = auto()
+    ROOM = auto()
 
 
 class Chat:
-    """Three things go on at the same time: what is typed, what happens, and telling what was read."""
+    """`run` takes everything the session hands over; `changed` is called with what looks different then, and `told` with each
+    item after it was taken."""
 
-    def __init__(self, client: Client, session: Session, screen: Screen, username: str) -> None:
-        self._client = client
-        self._session = session
-        self._screen = screen
-        self._username = username
-        self._names = Names(client)
-        self._outgoing = Outgoing(self._tell_status, self._not_done)
-        self._commands = Commands(client, session, self._names, self._outgoing, screen.show)
-        self._state = "connecting …"
-        self._connected = asyncio.Event()
-        self._typing: dict[str, tuple[str, float]] = {}
-        self._told_typing_at = 0.0
-        self._read: dict[str, int] = {}
-        self._shown = asyncio.Event()
+    def __init__(
+        self,
+        client: Client,
+        session: Session,
+        known: Known,
+        username: str,
+        changed: Callable[[Change], None],
+        told: Callable[[Item], Awaitable[None]],
+    ) -> None:
+        self.client = client
+        self.session = session
+        self.username = username
+        self.user_id = client.user_id
+        self.names = Names(client, known, username, lambda: changed(Change.LIST | Change.ROOM | Change.STATE))
+        self.conversations = Conversations(client.user_id, asyncio.get_running_loop().time)
+        self.room: Room | None = None
+        self.state = StateChanged(session.state)
+        self.outgoing = Outgoing()
+        self._known = known
+        self._changed = changed
+        self._told = told
+        self._reading = Reading(session)
+        self._said = {queued.client_message_id: queued for queued in session.queued()}
+        self._refused: dict[str, tuple[Queued, str]] = {}
+        self._live = asyncio.Event()
+        self._joined = asyncio.Event()
+        self._told_typing_at = -_TELL_TYPING_SECONDS
+        self._loading = asyncio.Lock()
+        self._remember()
+        for key in self._said:
+            self.outgoing.expect(key)
 
-    async def run(self, to: str) -> int:
-        """Chat until the person leaves; `to` is opened at the start unless it is empty. Returns 1 when something that was
-        said is lost, else 0. Raises ClientError when the session has ended for good."""
-        self._screen.on_typing(self._person_types)
-        self._tell_status()
-        others = [
-            asyncio.create_task(work(), name=f"stonechat chat {work.__name__}") for work in (self._events, self._marks)
-        ]
-        person = asyncio.create_task(self._person(to), name="stonechat chat person")
+    async def run(self) -> None:
+        """Until the session ends. Raises SignedOut and CallFailed as the session does."""
         try:
-            await asyncio.wait((person, *others), return_when=asyncio.FIRST_COMPLETED)
-            for task in (person, *others):
-                if task.done():
-                    await task
-            self._screen.status("leaving …")
-            return 1 if await self._outgoing.finish(_LEAVE_SECONDS) else 0
+            async with asyncio.TaskGroup() as tasks:
+                others = [tasks.create_task(work()) for work in (self.names.run, self._reading.run, self._read_heads)]
+                async for item in self.session:
+                    self._take(item)
+                    await self._told(item)
+                for task in others:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            # One of them has ended it; the others were cancelled for it.
+            raise group.exceptions[0] from group
         finally:
-            await self._outgoing.cancel()
-            for task in (person, *others):
-                task.cancel()
-            await asyncio.gather(person, *others, return_exceptions=True)
+            self._known.save()
 
-    async def _person(self, to: str) -> None:
-        await self._connected.wait()
-        await self._do(Command("/to", to) if to else Command("/list", ""))
-        while (typed := await self._screen.read(self._prompt())) is not None:
-            said = lines.parse(typed)
-            if said == Command("/quit", ""):
-                return
-            if said:
-                await self._do(said)
+    # What is said
 
-    def _prompt(self) -> str:
-        room = self._commands.room
-        return f"{room.title}> " if room is not None else "> "
+    def say(self, content: str, client_message_id: str = "", to: str = "") -> str:
+        """Put a message into the queue, for the open conversation or for `to`; returns its client message id. Raises
+        InvalidRequest and QueueFull."""
+        to = to or ids.address(self._open().conversation_id, self.user_id)
+        key = self.session.queue(to, content, client_message_id)
+        self.outgoing.expect(key)
+        self._said[key] = Queued(key, to, content, time.time())
+        conversation_id = ids.addressed(to, self.user_id)
+        self.conversations.begin(conversation_id)
+        if self.room is not None and self.room.conversation_id == conversation_id:
+            self.room.say(key, content, datetime.now(UTC))
+        self._told_typing_at = -_TELL_TYPING_SECONDS
+        self._changed(Change.ROOM | Change.STATE)
+        return key
 
-    async def _do(self, said: Command | str) -> None:
-        if isinstance(said, Command):
-            # `/edit` right behind a message means that one, which gets its number with its acknowledgement.
-            await self._outgoing.settle(_SETTLE_SECONDS)
-        try:
-            if isinstance(said, Command):
-                await self._commands.obey(said)
-                self._mark_read()
-            else:
-                self._commands.say(said)
-        except SignedOut:
-            raise
-        except Usage as error:
-            # What was not understood was a message, for a script that counts on it.
-            self._outgoing.lost += 0 if isinstance(said, Command) else 1
-            self._screen.show(Line(str(error), Style.ERROR))
-        except ClientError as error:
-            self._screen.show(Line(f"that did not work: {error}", Style.ERROR))
-        self._tell_status()
+    async def edit(self, message_id: str, content: str, key: str = "") -> Sent:
+        """Replace the text of an own message of the open conversation; returns when that is stored. Raises ClientError."""
+        return await self.session.edit(self._open().conversation_id, message_id, content, key or new_id())
 
-    def _not_done(self, what: str, error: ClientError) -> None:
-        self._screen.show(Line(f"{what}: {error}", Style.ERROR))
+    async def withdraw(self, message_id: str, key: str = "") -> Sent:
+        """Take an own message back; as `edit`."""
+        return await self.session.withdraw(self._open().conversation_id, message_id, key or new_id())
 
-    async def _events(self) -> None:
-        async for item in self._session:
-            if isinstance(item, Event) and item.conversation_event.HasField("joined"):
-                self._commands.joined(item.conversation_event.joined.conversation_id)
-            async with self._commands.showing:
-                await self._take(item)
+    async def toggle(self, message: TimelineMessage, emoji: str, key: str = "") -> Sent:
+        """React to a message, or take that back if it is there already; as `edit`."""
+        removed = self.user_id in message.reactions.get(emoji, ())
+        room = self._open()
+        return await self.session.react(
+            room.conversation_id, message.message_id, emoji, key or new_id(), removed=removed
+        )
 
-    async def _take(self, item: Item) -> None:
-        match item:
-            case Connected():
-                if self._state.startswith("no connection"):
-                    self._screen.show(Line("connected again"))
-                self._state = "connected"
-                self._connected.set()
-            case Reconnecting(after_seconds, why):
-                # Without a delay it is a move from one server to another: nothing to tell anybody.
-                if after_seconds:
-                    if not self._state.startswith("no connection"):
-                        self._screen.show(Line(f"no connection ({why}), trying again"))
-                    self._state = f"no connection, trying again in {after_seconds:.0f} s"
-            case _:
-                match item.WhichOneof("payload"):
-                    case "conversation_event":
-                        await self._happened(item.conversation_event)
-                    case "typing":
-                        await self._somebody_types(item.typing)
-        self._tell_status()
+    def dismiss(self, client_message_id: str) -> None:
+        """The person has seen that a message was refused."""
+        self._refused.pop(client_message_id, None)
+        if self.room is not None:
+            self.room.dismiss(client_message_id)
+        self._changed(Change.ROOM)
 
-    async def _happened(self, event: ConversationEvent) -> None:
-        room, own = self._commands.room, event.sender_id == self._client.user_id
-        if event.HasField("membership") and event.membership.name:
-            self._names.call_group(event.conversation_id, event.membership.name)
-        self._typing.pop(event.sender_id, None)
-        if room is not None and event.conversation_id == room.conversation_id:
-            if event.seq > room.newest_seq:
-                await self._show(event, own, "")
-                room.newest_seq = event.seq
-                if event.HasField("message"):
-                    room.shown(event.seq, event.message_id, own)
-                self._mark_read()
-        elif event.conversation_id.startswith("inbox."):
-            if room is None or event.joined.conversation_id != room.conversation_id:
-                await self._show(event, own, "")
-        elif event.HasField("message"):
-            await self._show(event, own, f"({await self._names.conversation(event.conversation_id)}) ")
-        self._outgoing.seen(event.client_message_id)
-
-    async def _show(self, event: ConversationEvent, own: bool, prefix: str) -> None:
-        line = await describe(event, self._names, own)
-        if line is not None:
-            self._screen.show(Line(prefix + line.text, line.style))
-
-    def _mark_read(self) -> None:
-        room = self._commands.room
-        if room is not None and room.newest_seq:
-            self._read[room.conversation_id] = room.newest_seq
-            self._shown.set()
-
-    async def _marks(self) -> None:
-        told: dict[str, int] = {}
-        while True:
-            await self._shown.wait()
-            self._shown.clear()
-            for conversation_id, seq in list(self._read.items()):
-                if told.get(conversation_id, 0) < seq:
-                    try:
-                        await self._session.mark_read(conversation_id, seq)
-                        told[conversation_id] = seq
-                    except SignedOut:
-                        raise
-                    except ClientError:
-                        continue  # the next line that is shown marks it too
-
-    async def _somebody_types(self, signal: TypingSignal) -> None:
-        room = self._commands.room
-        if room is None or signal.conversation_id != room.conversation_id or signal.user_id == self._client.user_id:
-            return
-        loop = asyncio.get_running_loop()
-        self._typing[signal.user_id] = (await self._names.user(signal.user_id), loop.time() + _TYPING_SECONDS)
-        loop.call_later(_TYPING_SECONDS + 0.1, self._tell_status)
-
-    def _person_types(self, text: str) -> None:
-        room, now = self._commands.room, asyncio.get_running_loop().time()
-        due = now - self._told_typing_at > _TELL_TYPING_SECONDS
-        if due and room is not None and room.newest_seq and text and not text.startswith("/"):
-            self._told_typing_at = now
-            self._session.typing(room.conversation_id)
-
-    def _tell_status(self) -> None:
+    def types(self) -> None:
+        """The person writes in the open conversation. Told at most every four seconds."""
         now = asyncio.get_running_loop().time()
-        self._typing = {user: (name, until) for user, (name, until) in self._typing.items() if until > now}
-        parts = [self._username, self._state]
-        if self._outgoing.waiting:
-            parts.append(f"{self._outgoing.waiting} not acknowledged yet")
-        if self._typing:
-            parts.append(", ".join(name for name, _ in self._typing.values()) + " is typing …")
-        self._screen.status(" · ".join(parts))
+        if self.room is not None and self.room.newest_seq and now - self._told_typing_at >= _TELL_TYPING_SECONDS:
+            self._told_typing_at = now
+            self.session.typing(self.room.conversation_id)
+
+    def saw(self) -> None:
+        """The person has seen the open conversation to its end."""
+        if self.room is not None and self.room.newest_seq:
+            self._reading.put(self.room.conversation_id, self.room.newest_seq)
+            conversation = self.conversations.get(self.room.conversation_id)
+            if conversation is not None and conversation.unread:
+                self.conversations.read(self.room.conversation_id, self.room.newest_seq)
+                self._changed(Change.LIST)
+
+    def waiting(self) -> Sequence[Queued]:
+        """Messages that are not acknowledged, oldest first."""
+        return self.session.queued()
+
+    # What is open
+
+    def open(self, conversation_id: str) -> None:
+        """Open a conversation, with what the cache has of it."""
+        conversation = self.conversations.begin(conversation_id)
+        room = Room(conversation_id, self.user_id, conversation.read_seq)
+        room.older(self._kept(conversation_id, _NEWEST))
+        room.read_by("", self._known.read.get(conversation_id, 0))
+        for queued in [*self.waiting(), *(queued for queued, _ in self._refused.values())]:
+            if ids.addressed(queued.to, self.user_id) == conversation_id:
+                room.say(queued.client_message_id, queued.content, datetime.fromtimestamp(queued.queued_at, UTC))
+        for key, (_, why) in self._refused.items():
+            room.refused(key, why)
+        self.room = room
+        self._changed(Change.ROOM | Change.LIST)
+
+    def close(self) -> None:
+        """Leave the open conversation."""
+        self.room = None
+        self._changed(Change.ROOM | Change.LIST)
+
+    async def older(self) -> bool:
+        """Read a page from before what the open conversation shows. Returns whether there was one. Raises ClientError."""
+        async with self._loading:
+            room = self.room
+            if room is None or room.complete:
+                return False
+            conversation = self.conversations.get(room.conversation_id)
+            before = room.oldest_seq or (conversation.last_seq + 1 if conversation else 1)
+            page = self._kept(room.conversation_id, before)
+            if not page and before > 1:
+                after = max(0, before - 1 - PAGE)
+                answer = await self.client.list_events(room.conversation_id, after, before - 1 - after)
+                page = answer.events
+                room.complete = not page
+            if not page:
+                return False
+            added = room.older(page)
+            self._changed(Change.ROOM)
+            return added
+
+    async def read_heads(self) -> None:
+        """Ask the server what is unread. Raises ClientError."""
+        count = 0
+        async for head in self.client.list_conversations():
+            self.conversations.head(head)
+            count += 1
+            if count >= _LISTED:
+                break
+        self._changed(Change.LIST)
+
+    async def until_joined(self, conversation_id: str, seconds: float) -> None:
+        """Wait until the user is part of a conversation, but no longer than that."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.conversations.get(conversation_id) is None:
+                    self._joined.clear()
+                    await self._joined.wait()
+
+    def _open(self) -> Room:
+        if self.room is None:
+            raise NotPossible("no conversation is open")
+        return self.room
+
+    def _kept(self, conversation_id: str, before: int) -> Sequence[ConversationEvent]:
+        """What the cache has just before a seq, oldest first."""
+        page = self.client.cache.events(conversation_id, before, PAGE)
+        return page[::-1] if page and before in (_NEWEST, page[0].seq + 1) else []
+
+    def _remember(self) -> None:
+        for conversation_id in self.client.cache.spans():
+            if not ids.is_inbox(conversation_id):
+                self.conversations.remember(conversation_id, self._kept(conversation_id, _NEWEST)[-_LAST:])
+
+    # What happens
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case StateChanged():
+                self.state = item
+                if item.state is State.LIVE:
+                    self._live.set()
+                    self.names.ask_again()
+                self._changed(Change.STATE)
+            case Delivered(key, sent):
+                self.outgoing.answered(key)
+                self._said.pop(key, None)
+                if self.room is not None:
+                    self.room.stored(key, sent)
+                self._changed(Change.STATE | Change.ROOM)
+            case Refused(key, error):
+                self._was_refused(key, str(error))
+            case Event():
+                self._event(item)
+
+    def _was_refused(self, key: str, why: str) -> None:
+        self.outgoing.failed(key)
+        if queued := self._said.pop(key, None):
+            self._refused[key] = (queued, why)
+            if len(self._refused) > _REMEMBERED:
+                del self._refused[next(iter(self._refused))]
+        if self.room is not None:
+            self.room.refused(key, why)
+        self._changed(Change.STATE | Change.ROOM)
+
+    def _event(self, event: Event) -> None:
+        match event.WhichOneof("payload"):
+            case "conversation_event":
+                self._happened(event.conversation_event)
+            case "hello_page":
+                self._heads(event.hello_page)
+            case "typing":
+                self._somebody_types(event.typing)
+            case "read_mark":
+                self._somebody_read(event.read_mark)
+
+    def _happened(self, event: ConversationEvent) -> None:
+        self.outgoing.seen(event.client_message_id)
+        if ids.is_inbox(event.conversation_id):
+            if event.HasField("joined"):
+                self.conversations.begin(event.joined.conversation_id)
+                self._joined.set()
+            elif event.HasField("left"):
+                self._gone(event.left.conversation_id)
+            self._changed(Change.LIST)
+            return
+        if event.HasField("membership") and event.membership.name:
+            self.names.call_group(event.conversation_id, event.membership.name)
+        self.conversations.apply(event)
+        change = Change.LIST
+        if self.room is not None and self.room.conversation_id == event.conversation_id:
+            if self.room.newest_seq and event.seq > self.room.newest_seq + 1:
+                self.open(event.conversation_id)  # it was followed anew: begin with what is held now
+            self.room.apply(event)
+            change |= Change.ROOM | Change.STATE
+        self._changed(change)
+
+    def _gone(self, conversation_id: str) -> None:
+        self.conversations.forget(conversation_id)
+        if self.room is not None and self.room.conversation_id == conversation_id:
+            self.close()
+
+    def _heads(self, page: HelloPage) -> None:
+        for head in page.conversations:
+            if not ids.is_inbox(head.conversation_id):
+                self.conversations.head(head)
+        for conversation_id in page.gone:
+            self._gone(conversation_id)
+        self._changed(Change.LIST)
+
+    async def _read_heads(self) -> None:
+        """Once, when there is a connection: the server's page names only conversations in which something happened, and of
+        the others, too, it is to be known what is unread."""
+        while True:
+            await self._live.wait()
+            self._live.clear()
+            with suppress(NotReachable, CallFailed):  # then with the next connection
+                return await self.read_heads()
+
+    def _somebody_types(self, signal: TypingSignal) -> None:
+        self.conversations.types(signal.conversation_id, signal.user_id)
+        self._changed(Change.LIST | Change.STATE)
+
+    def _somebody_read(self, mark: ReadMark) -> None:
+        if mark.user_id == self.user_id:
+            self.conversations.read(mark.conversation_id, mark.seq)
+            self._changed(Change.LIST)
+            return
+        self._known.read[mark.conversation_id] = max(mark.seq, self._known.read.get(mark.conversation_id, 0))
+        if self.room is not None and self.room.conversation_id == mark.conversation_id:
+            self.room.read_by(mark.user_id, mark.seq)
+            self._changed(Change.ROOM)

@@ -1,63 +1,104 @@
-"""What people call users and conversations. Asked for once each, and kept while the program runs."""
+"""What people call users and conversations: asked for once each, in the background, and remembered."""
 
-from stonechat_client.chat.lines import clean
+import asyncio
+from collections.abc import Callable, Iterable
+
+from stonechat_client.chat.ids import SYSTEM, is_group, other_user
+from stonechat_client.chat.known import Known
+from stonechat_client.chat.text import one_row
 from stonechat_client.client import Client
-from stonechat_client.errors import ClientError
+from stonechat_client.errors import CallFailed, ClientError
 
-SYSTEM = "system"
+_AT_A_TIME = 8
 
 
 class Names:
-    """Names of users and titles of conversations, harmless to print. An id whose name cannot be had stands
-    for itself."""
+    """Names, harmless to show. An id stands for itself until its name is known; `changed` is called when names have come."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, known: Known, username: str, changed: Callable[[], None]) -> None:
         self._client = client
-        self._users: dict[str, str] = {}
-        self._groups: dict[str, str] = {}
+        self._known = known
+        self._changed = changed
+        self._wanted: dict[str, None] = {}
+        self._without: set[str] = set()
+        """Ids that the server has no name for."""
+        self._some = asyncio.Event()
+        self._me = client.user_id
+        known.users[self._me] = username
 
-    async def user(self, user_id: str) -> str:
+    def user(self, user_id: str) -> str:
+        """The username."""
+        return "Stonechat" if user_id == SYSTEM else self._name(user_id)
+
+    def person(self, user_id: str) -> str:
         """The username; `you` for the one who is signed in."""
-        if user_id == self._client.user_id:
-            return "you"
-        if user_id == SYSTEM:
-            return "Stonechat"
-        if user_id not in self._users:
-            try:
-                self._users[user_id] = clean((await self._client.get_user(user_id)).username)
-            except ClientError:
-                return user_id
-        return self._users[user_id]
+        return "you" if user_id == self._me else self.user(user_id)
 
-    async def users(self, user_ids: list[str]) -> str:
+    def people(self, user_ids: Iterable[str]) -> str:
         """Several, with commas."""
-        return ", ".join([await self.user(user_id) for user_id in user_ids])
+        return ", ".join(map(self.person, user_ids))
 
-    async def conversation(self, conversation_id: str) -> str:
+    def conversation(self, conversation_id: str) -> str:
         """The other user of a direct conversation, or the name of a group."""
-        other = other_user(conversation_id, self._client.user_id)
-        if other:
-            return await self.user(other)
-        if conversation_id not in self._groups:
-            try:
-                self.call_group(conversation_id, (await self._client.get_group(conversation_id)).name)
-            except ClientError:
-                return conversation_id
-        return self._groups[conversation_id]
+        return self._name(other_user(conversation_id, self._me) or conversation_id)
+
+    def user_called(self, username: str) -> str:
+        """The id of a user whose name is known already; empty when it is not."""
+        return next((user_id for user_id, name in self._known.users.items() if name == username), "")
+
+    def call_user(self, user_id: str, username: str) -> None:
+        """The user is called so."""
+        self._known.users[user_id] = one_row(username)
 
     def call_group(self, group_id: str, name: str) -> None:
         """The group is called so now."""
-        self._groups[group_id] = clean(name)
+        self._known.groups[group_id] = one_row(name)
 
+    def ask_again(self) -> None:
+        """There is a connection (again): what could not be asked for may be had now."""
+        if self._wanted:
+            self._some.set()
 
-def direct(one: str, other: str) -> str:
-    """The id of the direct conversation of two users."""
-    lower, higher = sorted((one, other), key=lambda user_id: int(user_id[1:]))
-    return f"d.{lower}.{higher}"
+    async def resolve(self, ids: Iterable[str]) -> None:
+        """Return once these names are known, or cannot be had now."""
+        await asyncio.gather(*[self._look_up(key) for key in ids if self._is_unknown(key)])
 
+    async def run(self) -> None:
+        """Ask for names that were shown as ids, until cancelled."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            wanted = list(self._wanted)
+            for start in range(0, len(wanted), _AT_A_TIME):
+                await asyncio.gather(*map(self._look_up, wanted[start : start + _AT_A_TIME]))
+            self._known.save()
+            self._changed()
 
-def other_user(conversation_id: str, user_id: str) -> str:
-    """Who else is in a direct conversation; empty when it is none."""
-    kind, *users = conversation_id.split(".")
-    others = [user for user in users if user != user_id]
-    return others[0] if kind == "d" and others else ""
+    def _name(self, key: str) -> str:
+        name = self._known.users.get(key) or self._known.groups.get(key)
+        if name is None:
+            if self._is_unknown(key):
+                self._wanted[key] = None
+                self._some.set()
+            return key
+        return name
+
+    def _is_unknown(self, key: str) -> bool:
+        return (
+            key[:1] in ("u", "g")
+            and key not in self._known.users
+            and key not in self._known.groups
+            and key not in self._without
+        )
+
+    async def _look_up(self, key: str) -> None:
+        try:
+            if is_group(key):
+                self.call_group(key, (await self._client.get_group(key)).name)
+            else:
+                self.call_user(key, (await self._client.get_user(key)).username)
+        except CallFailed:
+            self._without.add(key)
+        except ClientError:
+            return  # nobody answers: it stays wanted
+        self._wanted.pop(key, None)

@@ -1,74 +1,48 @@
-"""What was said and is not acknowledged yet."""
+"""What was said and has not come back yet."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
-
-from stonechat_client.errors import ClientError
-
-Failed = Callable[[str, ClientError], None]
-"""Called with what was not done, and why."""
 
 
 class Outgoing:
-    """Requests under way. Each is one task; what is under way when the program leaves is waited for."""
+    """Counts, by client message id, what is not answered, and what has not come back as an event."""
 
-    def __init__(self, changed: Callable[[], None], failed: Failed) -> None:
-        self._changed = changed
-        self._failed = failed
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self) -> None:
+        self._unanswered: set[str] = set()
         self._unseen: set[str] = set()
-        self._seen = asyncio.Event()
-        self.lost = 0
+        self._moved = asyncio.Event()
 
-    @property
-    def waiting(self) -> int:
-        """How many are not acknowledged."""
-        return len(self._tasks)
-
-    def start(self, what: str, client_message_id: str, request: Coroutine[Any, Any, object]) -> None:
-        """Have a request done; `what` says what it is, should it fail."""
+    def expect(self, client_message_id: str) -> None:
+        """Something was said."""
+        self._unanswered.add(client_message_id)
         self._unseen.add(client_message_id)
-        task = asyncio.create_task(self._do(what, client_message_id, request), name=f"stonechat chat: {what}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._changed())
-        self._changed()
+
+    def answered(self, client_message_id: str) -> None:
+        """The server has stored it; its event comes."""
+        self._unanswered.discard(client_message_id)
+        self._moved.set()
 
     def seen(self, client_message_id: str) -> None:
-        """What it asked for has come back as an event."""
+        """Its event has come."""
         self._unseen.discard(client_message_id)
-        self._seen.set()
+        self._moved.set()
 
-    async def _do(self, what: str, client_message_id: str, request: Coroutine[Any, Any, object]) -> None:
-        try:
-            await request
-        except ClientError as error:
-            self.lost += 1
-            self.seen(client_message_id)
-            self._failed(what, error)
+    def failed(self, client_message_id: str) -> None:
+        """It was refused: no event comes."""
+        self.answered(client_message_id)
+        self.seen(client_message_id)
 
-    async def settle(self, seconds: float) -> None:
-        """Wait until everything is acknowledged and has come back as an event, but no longer than that."""
+    async def fewer_than(self, most: int) -> None:
+        """Wait until fewer than so many are not answered."""
+        while len(self._unanswered) >= most:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def settle(self, seconds: float) -> int:
+        """Wait until everything is answered and has come back, but no longer than that. Returns how much is not answered."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if self._tasks:
-                    await asyncio.wait(self._tasks)
-                while self._unseen:
-                    self._seen.clear()
-                    await self._seen.wait()
-
-    async def finish(self, seconds: float) -> int:
-        """Settle, and give up what is not acknowledged by then. Returns how much was lost, or may have been."""
-        await self.settle(seconds)
-        self.lost += len(self._tasks)
-        await self.cancel()
-        return self.lost
-
-    async def cancel(self) -> None:
-        """Give up what is under way."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                while self._unanswered or self._unseen:
+                    self._moved.clear()
+                    await self._moved.wait()
+        return len(self._unanswered)

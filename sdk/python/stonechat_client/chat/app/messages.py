@@ -1,0 +1,195 @@
+"""The open conversation: rows of messages that grow at both ends."""
+
+import zlib
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from stonechat_client.chat.app.entries import GLYPHS, Entry, Note
+from stonechat_client.timeline import Delivery, TimelineMessage
+
+_PEOPLE = ("$text-primary", "$text-success", "$text-warning", "$text-secondary", "$text-error")
+_MARKS = {
+    Delivery.WAITING: "$text-warning",
+    Delivery.STORED: "$foreground-muted",
+    Delivery.READ: "$text-success",
+    Delivery.REFUSED: "bold $text-error",
+}
+
+
+class NoteRow(Static):
+    """A day, a change of members, or the line above what is new."""
+
+    def __init__(self, note: Note) -> None:
+        super().__init__(Content(note.text), classes=f"note -{note.kind}", markup=False)
+
+    def show(self, note: Note, numbers: bool) -> None:
+        """It says this now."""
+        self.update(Content(note.text))
+
+
+class MessageRow(Horizontal, can_focus=True):
+    """A message. Enter, a click or a letter asks for what can be done with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "ask('')", "Actions"),
+        Binding("r", "ask('react')", "React"),
+        Binding("e", "ask('edit')", "Edit"),
+        Binding("w", "ask('withdraw')", "Withdraw"),
+        Binding("c", "ask('copy')", "Copy"),
+        Binding("up", "step(-1)", "Older", show=False),
+        Binding("down", "step(1)", "Newer", show=False),
+    ]
+
+    class Asked(Message):
+        """Something is to be done with a message: react, edit, withdraw, copy, or empty to choose."""
+
+        def __init__(self, message: TimelineMessage, what: str) -> None:
+            super().__init__()
+            self.message = message
+            self.what = what
+
+    def __init__(self, entry: Entry, numbers: bool) -> None:
+        super().__init__(classes="message")
+        self.entry = entry
+        self._numbers = numbers
+        self._text = Static(classes="text", markup=False)
+        self._meta = Static(classes="meta", markup=False)
+        self._draw()
+
+    def compose(self) -> ComposeResult:
+        yield self._text
+        yield self._meta
+
+    def show(self, entry: Entry, numbers: bool) -> None:
+        """It looks like this now."""
+        self.entry, self._numbers = entry, numbers
+        self._draw()
+
+    def _draw(self) -> None:
+        entry = self.entry
+        self.set_class(bool(entry.sender), "-first")
+        self.set_class(entry.own, "-own")
+        self._text.update(Content.assemble(*_text(entry)))
+        self._meta.update(Content.assemble(*_meta(entry, self._numbers)))
+
+    def on_click(self, event: events.Click) -> None:
+        if not self.screen.selections:  # else it was the end of marking text
+            self.focus()
+            self.action_ask("")
+
+    def action_ask(self, what: str) -> None:
+        self.post_message(self.Asked(self.entry.message, what))
+
+    def action_step(self, step: int) -> None:
+        rows = list(self.screen.query(MessageRow))
+        index = rows.index(self) + step
+        if index >= len(rows):
+            self.app.simulate_key("escape")
+        elif index >= 0:
+            rows[index].focus()
+        else:
+            self.post_message(MessageView.OlderWanted())
+
+
+class MessageView(VerticalScroll, can_focus=False):
+    """`show` brings the rows to what they should be, and keeps in sight what is in sight."""
+
+    class OlderWanted(Message):
+        """The oldest row is in sight: what came before?"""
+
+    class EndReached(Message):
+        """The newest row is in sight."""
+
+    def __init__(self) -> None:
+        super().__init__(id="messages")
+        self._rows: dict[str, tuple[Widget, Note | Entry, bool]] = {}
+        self._height_before = 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the newest row is in sight."""
+        return self.max_scroll_y <= 0 or self.scroll_y >= self.max_scroll_y - 1
+
+    def clear(self) -> None:
+        """Another conversation comes."""
+        self._rows = {}
+        self.remove_children()
+        self.anchor()
+
+    def show(self, wanted: Iterable[Note | Entry], numbers: bool) -> None:
+        """These rows, in this order; `numbers` shows the seqs."""
+        rows = {row.key: row for row in wanted}
+        with self.app.batch_update():
+            for key in [key for key in self._rows if key not in rows]:
+                self._rows.pop(key)[0].remove()
+            first = next(iter(self._rows), None)
+            on_top = first is not None and first != next(iter(rows), None) and not self.at_end
+            self._place(rows, numbers)
+            self._rows = {key: self._rows[key] for key in rows}
+        if on_top:
+            # What was put in above must not move what is being read.
+            before = self.virtual_size.height
+            self.call_after_refresh(lambda: self.scroll_relative(y=self.virtual_size.height - before, animate=False))
+
+    def _place(self, rows: dict[str, Note | Entry], numbers: bool) -> None:
+        """Mount what is new, run by run, before the row that follows it; change what looks different."""
+        run: list[Widget] = []
+        for key, row in rows.items():
+            if key not in self._rows:
+                widget = MessageRow(row, numbers) if isinstance(row, Entry) else NoteRow(row)
+                self._rows[key] = (widget, row, numbers)
+                run.append(widget)
+                continue
+            widget, shown, with_numbers = self._rows[key]  # type: ignore[assignment]
+            if run:
+                self.mount_all(run, before=widget)
+                run = []
+            if (shown, with_numbers) != (row, numbers):
+                widget.show(row, numbers)  # type: ignore[arg-type]
+                self._rows[key] = (widget, row, numbers)
+        if run:
+            self.mount_all(run)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if new_value < old_value and new_value <= 1:
+            self.post_message(self.OlderWanted())
+        elif self.at_end:
+            self.post_message(self.EndReached())
+
+
+def _text(entry: Entry) -> Iterable[str | tuple[str, str] | Content]:
+    message = entry.message
+    if entry.sender:
+        colour = "$text-accent" if entry.own else _PEOPLE[zlib.crc32(message.sender_id.encode()) % len(_PEOPLE)]
+        yield (entry.sender, f"bold {colour}")
+        yield "\n"
+    if message.withdrawn:
+        yield ("withdrawn", "italic $foreground-muted")
+    else:
+        yield entry.body
+        if message.edited:
+            yield (" (edited)", "italic $foreground-muted")
+    if message.delivery is Delivery.REFUSED:
+        yield (f"\nnot sent: {message.why}", "$text-error")
+    for number, (emoji, count, own) in enumerate(entry.reactions):
+        yield " " if number else "\n"
+        yield (f" {emoji} {count} ", "$text-primary on $primary-muted" if own else "$text on $surface-lighten-2")
+
+
+def _meta(entry: Entry, numbers: bool) -> Iterable[str | tuple[str, str]]:
+    message = entry.message
+    if numbers and message.seq:
+        yield (f"#{message.seq} ", "$foreground-disabled")
+    yield (entry.when, "$foreground-muted")
+    glyph = GLYPHS[message.delivery] if message.delivery is not None else ""
+    yield (f" {glyph:<2}", _MARKS[message.delivery] if message.delivery is not None else "")
