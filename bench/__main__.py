@@ -12,7 +12,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # processes are started by fork an
 
 import grpc
 
-from bench import results, table
+from bench import plots, report, results, table
 from bench.arguments import RATES, add_arguments
 from bench.crowd import Terms
 from bench.fleet import GeneratorFailed
@@ -62,12 +62,26 @@ async def run(args: argparse.Namespace) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # else the server would outlive us
     around = results.surroundings()
+    measured: list[dict[str, Any]] = []
     for mode, its in _plan(args):
         async with serving(args.server, args.pid) as server:
             say(f"{mode}: server on {server.url}, {_settings(server)}")
             async for result in _measured(mode, server, its):
-                results.append(args.json, around | {"date": results.now(), "settings": server.changed} | result)
+                measured.append(around | {"date": results.now(), "settings": server.changed} | result)
+                results.append(args.json, measured[-1])
                 print(table.line(result), flush=True)
+    drawn = plots.draw(measured, args.json.parent)
+    print("\n".join(["", f"results: {args.json}", *(f"plot: {path}" for path in drawn)]))
+
+
+def _report(args: argparse.Namespace) -> int:
+    try:
+        written = report.write(results.read(args.json), args.into)
+    except (OSError, ValueError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(f"written: {path}" for path in written))
+    return 0
 
 
 def _settings(server: Server) -> str:
@@ -79,6 +93,8 @@ def _settings(server: Server) -> str:
 
 def start(args: argparse.Namespace) -> int:
     """Run the command; returns the exit code: 0 measured, 1 it could not be, 130 interrupted, 143 terminated."""
+    if args.mode == "report":
+        return _report(args)
     try:
         asyncio.run(run(args))
     except (ServerFailed, GeneratorFailed) as error:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 JSON = Path("bench/out/results.jsonl")
+RESULTS = Path("bench/RESULTS.md")
 RATES = (250.0, 500.0, 1000.0, 1500.0, 2000.0, 2500.0, 3000.0, 3500.0, 4000.0, 5000.0, 6000.0)
 
 
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     soak.add_argument("--connects", type=int, default=6000, help="streams opened by the others (default %(default)s)")
     soak.add_argument("--rate", type=float, default=20.0, help="messages a second meanwhile (default %(default)s)")
 
-    _mode(modes, "all", "all of these, short: what `make bench` runs, in under five minutes")
+    _mode(modes, "all", "all of these but the soak, short: what `make bench` runs, in under five minutes")
+
+    what = "write the newest two runs of each mode into RESULTS.md, with plots"
+    report = modes.add_parser("report", help=what, description=what)
+    report.add_argument("--json", type=Path, default=JSON, metavar="FILE", help="the results (default %(default)s)")
+    report.add_argument("--into", type=Path, default=RESULTS, metavar="FILE", help="the page (default %(default)s)")
 
 
 def _mode(
