@@ -8,6 +8,7 @@ async with Client("http://127.0.0.1:8080") as client:
             print(item)
 """
 
+from stonechat.messaging.v1.event_pb2 import Event
 from stonechat_client.cache import Cache, MemoryCache, Queued, SqliteCache, WrongUser
 from stonechat_client.client import Client, new_id
 from stonechat_client.errors import (
@@ -35,6 +36,7 @@ __all__ = [
     "ClientError",
     "Delivered",
     "Delivery",
+    "Event",
     "FileLedger",
     "InvalidRequest",
     "Item",
