@@ -1,7 +1,7 @@
 """The owner of partitions: reads the log in order, and takes each record through all steps (protocol L, T, W).
 
-A round: fetch what has arrived → load and look up → decide → store → relay and answer; then, while the next round is under
-way, announce → commit. A back end that fails decides nothing: the step is repeated until it succeeds.
+A round: fetch what has arrived → load and look up → decide → store → relay and answer; then, while the next rounds are under
+way, announce → commit (finisher.py). A back end that fails decides nothing: the step is repeated until it succeeds.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
+from svc.delivery.eras import by_era, group_of
+from svc.delivery.finisher import Finisher
 from svc.delivery.hub import Hub
 from svc.delivery.loader import Loader
 from svc.delivery.model import Event, Key, KeyRow, LogIncidentError, Verdict
@@ -20,15 +22,15 @@ from svc.delivery.sequencer import Facts, Missing, Sequencer
 from svc.kernel import relay, telemetry
 from svc.kernel.clock import Clock
 from svc.kernel.errors import MalformedRequest, Transient
-from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, Consumer, Entry, EventLog, LoggedEntry
+from svc.kernel.eventlog import ACCEPTED, Consumer, Entry, EventLog, LoggedEntry
 from svc.kernel.ids import is_conversation_id
 from svc.kernel.lifecycle import owned
-from svc.kernel.record import Kind, Record, decode, to_entry
+from svc.kernel.pace import Pace
+from svc.kernel.record import Kind, Record, decode
 from svc.kernel.shards import ShardMap
 
 log = logging.getLogger(__name__)
 
-GROUP = "delivery"
 # An offset above all others: nothing of a former era is read any more, so nothing of it need be kept.
 _ALL_DONE = 1 << 62
 ROUND_RECORDS = 500
@@ -67,16 +69,12 @@ class Owner:
         self._ends: dict[int, int] = {}
         self._retry = Retry(clock)
         self.loader = Loader(self._sequencers, self._ends, shards, store, event_log, self._retry)
-        self._finishing: asyncio.Task[None] | None = None
-        self._offsets: dict[int, int] = {}
         self._eras: dict[int, int] = {}
-        self._committed_at = 0.0
+        self._finisher = Finisher(event_log, encoder, clock, shards, self._retry, self._eras)
+        self._pace = Pace(clock, PACE_FROM_PER_SECOND, PACE_SECONDS)
         self._behind = False
         self._asked: list[tuple[str, Sequence[relay.Unanswered]]] = []
         self._ask = asyncio.Event()
-        self._fail: Callable[[BaseException], None] = lambda error: None
-        self._rate = 0.0
-        self._round_at = 0.0
 
     @property
     def hub(self) -> Hub:
@@ -89,12 +87,12 @@ class Owner:
         """Claim every partition and return where each is read from. Raises LogIncidentError, Unavailable."""
         claim = await self._log.next_claim()
         eras = await self._log.eras()
-        self._eras = {partition: eras.get(partition, 1) for partition in range(self._shards.partitions)}
+        self._eras |= {partition: eras.get(partition, 1) for partition in range(self._shards.partitions)}
         if len(set(self._eras.values())) > 1:
             raise LogIncidentError("another owner was about to start a new era of all partitions")
         committed: dict[int, int] = {}
-        for era, partitions in _by_era(self._eras).items():
-            found = await self._log.committed(_group(era), ACCEPTED)
+        for era, partitions in by_era(self._eras).items():
+            found = await self._log.committed(group_of(era), ACCEPTED)
             committed |= {partition: found.get(partition, 0) for partition in partitions}
         self._ends.update(await self._log.end_offsets(ACCEPTED))
         for partition, era in self._eras.items():
@@ -102,10 +100,10 @@ class Owner:
             if start > self._ends.get(partition, 0):
                 raise LogIncidentError(f"partition {partition}: committed up to {start}, but the log ends before that")
             self._sequencers[partition] = Sequencer(era, start)
-        self._offsets = {partition: sequencer.start.offset for partition, sequencer in self._sequencers.items()}
-        self._committed_at = self._clock.monotonic()
+        starts = {partition: sequencer.start.offset for partition, sequencer in self._sequencers.items()}
+        self._finisher.begin(starts)
         self.loader.hub.claim = claim
-        return dict(self._offsets)
+        return starts
 
     async def start_new_eras(self) -> None:
         """After an incident of the log: positions count anew, above every one before (T4). What was committed counted in
@@ -115,9 +113,9 @@ class Owner:
         new = newest + 1 if min(self._eras.values()) == newest else newest
         for partition in self._eras:
             await self._log.start_era(partition, new)
-        for era, partitions in _by_era(self._eras).items():
+        for era, partitions in by_era(self._eras).items():
             if era < new:
-                await self._log.commit(_group(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
+                await self._log.commit(group_of(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
 
     async def run(self, starts: dict[int, int]) -> None:
         """Serve the claim until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
@@ -125,34 +123,32 @@ class Owner:
         try:
             async with AsyncExitStack() as stack:
                 failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._fail = fail = _failing(failed)
+                fail = _failing(failed)
                 await stack.enter_async_context(
                     owned(self.loader.serve_subscriptions(), "delivery subscriptions", fail)
                 )
                 await stack.enter_async_context(owned(self._serve_unanswered(), "delivery unanswered", fail))
                 await stack.enter_async_context(owned(self._watch(consumer), "delivery watch", fail))
+                await stack.enter_async_context(owned(self._finisher.run(), "delivery finisher", fail))
                 await stack.enter_async_context(owned(self._serve_rounds(consumer), "delivery rounds", fail))
                 await failed
         finally:
             self.hub.close_all()
-            if self._finishing is not None:
-                self._finishing.cancel()
-                await asyncio.wait([self._finishing])
             await consumer.close()
 
     # Rounds
 
     async def _serve_rounds(self, consumer: Consumer) -> None:
         while True:
-            await self._pace()
+            await self._pace.wait()
             entries = await consumer.fetch(ROUND_RECORDS)
-            self._arrived(len(entries))
+            self._pace.ran(len(entries))
             self._behind = True
             await self.round(entries)
             self._behind = consumer.lag() > 0
 
     async def round(self, entries: Sequence[LoggedEntry]) -> None:
-        """Take one batch through judging, storing and relaying; leave announcing and committing to `_finish`."""
+        """Take one batch through judging, storing and relaying; leave announcing and committing to the finisher."""
         began_ns = self._clock.now_us() * 1000
         result = await self._judge(entries)
         ordered_ns = self._clock.now_us() * 1000
@@ -170,15 +166,7 @@ class Owner:
         telemetry.ROUNDS.inc()
         telemetry.ROUND_SECONDS.labels("judge").observe((ordered_ns - began_ns) / 1e9)
         telemetry.ROUND_SECONDS.labels("store").observe((stored_ns - ordered_ns) / 1e9)
-        # At most one round is being finished while the next is under way: commits go up in order.
-        if self._finishing is not None:
-            await asyncio.shield(self._finishing)
-        self._finishing = asyncio.create_task(self._finish(result), name="delivery finish")
-        self._finishing.add_done_callback(self._finished)
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+        await self._finisher.put(result)
 
     async def _judge(self, entries: Sequence[LoggedEntry]) -> Round:
         result, batch, errors = Round(), Batch(), dict[int, str]()
@@ -280,28 +268,6 @@ class Owner:
             )
         )
 
-    async def _finish(self, result: Round) -> None:
-        events = result.events()
-        if result.frames:
-            # Frames concatenate: one entry a partition and round holds all its events.
-            announced = [Entry(partition, "", b"".join(frames)) for partition, frames in result.frames.items()]
-            await self._retry.until_done("announce", lambda: self._log.append(EVENTS, announced))
-        notices = [to_entry(record, self._shards) for event in events for record in self._encoder.notices(event)]
-        if notices:
-            await self._retry.until_done("tell inboxes", lambda: self._log.append(ACCEPTED, notices))
-        if result.dead_letters:
-            telemetry.DEAD_LETTERS.inc(len(result.dead_letters))
-            await self._retry.until_done("park", lambda: self._log.append(DEAD_LETTERS, result.dead_letters))
-        self._offsets |= result.next_offsets
-        await self._commit()
-
-    async def _commit(self) -> None:
-        offsets = dict(self._offsets)
-        for era, partitions in _by_era(self._eras).items():
-            own = {partition: offsets[partition] for partition in partitions}
-            await self._retry.until_done("commit", lambda: self._log.commit(_group(era), ACCEPTED, own))  # noqa: B023
-        self._committed_at = self._clock.monotonic()
-
     def _parked(self, entry: LoggedEntry, verdict: Verdict | None, error: str) -> Entry:
         return Entry(entry.partition, entry.key, self._encoder.dead_letter(entry, verdict, error))
 
@@ -342,11 +308,11 @@ class Owner:
             await self._clock.sleep(1.0)
             self.hub.tick()
             telemetry.LAG.set(consumer.lag())
-            since = self._clock.monotonic() - self._committed_at
+            since = self._clock.monotonic() - self._finisher.committed_at
             if self._behind and since > STALL_SECONDS and await self._answers():
                 raise StalledError(f"records wait, nothing was committed for {since:.0f} s")
             if not self._behind and since > RECOMMIT_SECONDS:
-                await self._commit()
+                await self._finisher.commit()
 
     async def _answers(self) -> bool:
         try:
@@ -356,16 +322,6 @@ class Owner:
             return False
         return True
 
-    async def _pace(self) -> None:
-        since = self._clock.monotonic() - self._round_at
-        if self._rate > PACE_FROM_PER_SECOND and since < PACE_SECONDS:
-            await self._clock.sleep(PACE_SECONDS - since)
-
-    def _arrived(self, records: int) -> None:
-        now = self._clock.monotonic()
-        self._rate = 0.8 * self._rate + 0.2 * records / max(now - self._round_at, 1e-6)
-        self._round_at = now
-
 
 def _failing(future: "asyncio.Future[None]") -> Callable[[BaseException], None]:
     def fail(error: BaseException) -> None:
@@ -373,15 +329,6 @@ def _failing(future: "asyncio.Future[None]") -> Callable[[BaseException], None]:
             future.set_exception(error)
 
     return fail
-
-
-def _group(era: int) -> str:
-    # Offsets count within an era: a former owner's late commit must not skip what the new log holds.
-    return f"{GROUP}.{era}"
-
-
-def _by_era(eras: dict[int, int]) -> dict[int, list[int]]:
-    return {era: [partition for partition in eras if eras[partition] == era] for era in sorted(set(eras.values()))}
 
 
 def _stand_in(entry: LoggedEntry) -> Record:

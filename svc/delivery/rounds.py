@@ -21,6 +21,14 @@ class Round:
     frames: dict[int, list[bytes]] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
 
+    def absorb(self, later: "Round") -> None:
+        """Take in the round that came after this one."""
+        self.verdicts += later.verdicts
+        self.dead_letters += later.dead_letters
+        for partition, frames in later.frames.items():
+            self.frames.setdefault(partition, []).extend(frames)
+        self.next_offsets |= later.next_offsets
+
     def events(self) -> list[Event]:
         """What has to be stored and relayed, in order."""
         return [verdict.event for verdict in self.verdicts if verdict.event is not None]

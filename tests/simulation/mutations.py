@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from svc.delivery import owner as owner_module
 from svc.delivery import sequencer as sequencer_module
+from svc.delivery.finisher import Finisher
 from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.loader import Loader
 from svc.delivery.model import Event, KeyRow, LogIncidentError, Position, Slice, Verdict, key_of
@@ -248,14 +249,14 @@ def unknown_is_done() -> AbstractContextManager[Any]:
 
 @mutation("T3: the offset is committed before the announcement", "calm", "killed_anywhere")
 def committed_first() -> AbstractContextManager[Any]:
-    finish = Owner._finish
+    finish = Finisher.finish
 
-    async def finished(self: Owner, result: Round) -> None:
-        self._offsets |= result.next_offsets
-        await self._commit()
+    async def finished(self: Finisher, result: Round) -> None:
+        self.offsets |= result.next_offsets
+        await self.commit()
         await finish(self, result)
 
-    return patch.object(Owner, "_finish", finished)
+    return patch.object(Finisher, "finish", finished)
 
 
 @mutation("S11: the inboxes are not told", "first_message")

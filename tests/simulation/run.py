@@ -94,7 +94,7 @@ def _patched(dice: random.Random, settings: Settings) -> Iterator[None]:
         return decide(self, entry, record, facts)
 
     with (
-        patch.object(clock, "random", SimpleNamespace(Random=lambda: dice)),
+        patch.object(clock, "random", SimpleNamespace(uniform=dice.uniform)),
         patch.object(model, "BUCKET_EVENTS", settings.bucket_events),
         patch.object(sequencer, "_KEYS_PER_CONVERSATION", settings.keys_kept),
         patch.object(subscriptions, "LINGER_SECONDS", settings.linger_seconds),

@@ -1,0 +1,122 @@
+"""The end of a round, out of the way of the next ones: announce → tell inboxes → park → commit (protocol T3).
+
+Rounds that wait for it are finished together: what it does costs the same for one as for ten.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from svc.delivery.eras import by_era, group_of
+from svc.delivery.ports import Encoder
+from svc.delivery.retry import Retry
+from svc.delivery.rounds import Round
+from svc.kernel import telemetry
+from svc.kernel.clock import Clock
+from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, Entry, EventLog
+from svc.kernel.pace import Pace
+from svc.kernel.record import to_entry
+from svc.kernel.shards import ShardMap
+
+_PACE_FROM_PER_SECOND = 300.0
+_PACE_SECONDS = 0.02
+# So many records may wait: they are stored and answered, and would only be read again after a crash.
+_WAITING = 5000
+# Records finished together, and bytes of one announcement: a log takes a megabyte at most (Kafka's default).
+_TOGETHER = 1000
+_ENTRY_BYTES = 512 * 1024
+
+
+class Finisher:
+    """`eras` of the claim's partitions. Offsets are committed in log order, each after everything below it is through."""
+
+    def __init__(
+        self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: ShardMap, retry: Retry, eras: dict[int, int]
+    ) -> None:
+        self._log = event_log
+        self._encoder = encoder
+        self._clock = clock
+        self._shards = shards
+        self._retry = retry
+        self._eras = eras
+        self._pace = Pace(clock, _PACE_FROM_PER_SECOND, _PACE_SECONDS)
+        self._waiting: list[Round] = []
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self.offsets: dict[int, int] = {}
+        """Per partition, the offset below which everything is through."""
+        self.committed_at = 0.0
+
+    def begin(self, offsets: dict[int, int]) -> None:
+        """The claim begins: everything below these is through."""
+        self.offsets = dict(offsets)
+        self.committed_at = self._clock.monotonic()
+
+    async def put(self, result: Round) -> None:
+        """A round is stored and relayed. Waits while too many of them are not finished."""
+        while self._count >= _WAITING:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting.append(result)
+        self._count += len(result.verdicts)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Finish rounds until cancelled."""
+        while True:
+            await self._wake.wait()
+            await self._pace.wait()
+            result = self._take()
+            self._pace.ran(len(result.verdicts))
+            await self.finish(result)
+
+    async def finish(self, result: Round) -> None:
+        """Take one round, or several as one, through its last steps."""
+        announced = [
+            Entry(partition, "", frames)
+            for partition, one in result.frames.items()
+            for frames in _joined(one, _ENTRY_BYTES)
+        ]
+        if announced:
+            await self._retry.until_done("announce", lambda: self._log.append(EVENTS, announced))
+        events = result.events()
+        notices = [to_entry(record, self._shards) for event in events for record in self._encoder.notices(event)]
+        if notices:
+            await self._retry.until_done("tell inboxes", lambda: self._log.append(ACCEPTED, notices))
+        if result.dead_letters:
+            telemetry.DEAD_LETTERS.inc(len(result.dead_letters))
+            await self._retry.until_done("park", lambda: self._log.append(DEAD_LETTERS, result.dead_letters))
+        self.offsets |= result.next_offsets
+        await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what is through."""
+        offsets = dict(self.offsets)
+        for era, partitions in by_era(self._eras).items():
+            own = {partition: offsets[partition] for partition in partitions}
+            await self._retry.until_done("commit", lambda: self._log.commit(group_of(era), ACCEPTED, own))  # noqa: B023
+        self.committed_at = self._clock.monotonic()
+
+    def _take(self) -> Round:
+        result = Round()
+        while self._waiting and len(result.verdicts) < _TOGETHER:
+            result.absorb(self._waiting.pop(0))
+        self._count -= len(result.verdicts)
+        if not self._waiting:
+            self._wake.clear()
+        self._room.set()
+        return result
+
+
+def _joined(frames: list[bytes], most: int) -> Iterator[bytes]:
+    """Frames concatenate. Joined in order, to pieces of so many bytes (a longer frame alone)."""
+    piece: list[bytes] = []
+    size = 0
+    for frame in frames:
+        if piece and size + len(frame) > most:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(frame)
+        size += len(frame)
+    if piece:
+        yield b"".join(piece)
