@@ -38,13 +38,13 @@ async def main(server: str) -> None:
             await carol.leave_group(group.group_id)
             timeline = Timeline(alice.user_id)
             await watch(session, timeline, group.group_id, until=4)
-            for item in timeline.items():
-                if isinstance(item, TimelineMessage):
-                    print(f"{item.seq} {names[item.sender_id]}: {item.content}")
+            for shown in timeline.items():
+                if isinstance(shown, TimelineMessage):
+                    print(f"{shown.seq} {names[shown.sender_id]}: {shown.content}")
                 else:
-                    joined = [f"+{names[member.user_id]}" for member in item.change.joined]
-                    left = [f"-{names[user_id]}" for user_id in item.change.left]
-                    print(f"{item.seq} {names[item.sender_id]} changes the group: {' '.join(joined + left)}")
+                    joined = [f"+{names[member.user_id]}" for member in shown.change.joined]
+                    left = [f"-{names[user_id]}" for user_id in shown.change.left]
+                    print(f"{shown.seq} {names[shown.sender_id]} changes the group: {' '.join(joined + left)}")
 
 
 asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8080"))
