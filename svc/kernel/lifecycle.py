@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,16 @@ async def owned(
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def tune_interpreter() -> None:
+    """Call when everything is built. What lives now lives as long as the process, so the collector need not look at it again,
+    and it runs after 10,000 new containers instead of 700: it took 13 % of the time of a message. A thread that comes back
+    from the disk gets its turn after 1 ms instead of 5."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    sys.setswitchinterval(0.001)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
