@@ -9,6 +9,7 @@ from svc.backends.sqlite import translate
 from svc.kernel.errors import Unavailable
 
 _BUSY_SECONDS = 5.0
+_CACHE_KB = 32 * 1024
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def reading(path: Path, version: int = 1) -> Iterator[sqlite3.Connection]:
     try:
         connection = _open(path)
         try:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
             _check_version(connection, path, version)
             yield connection
         finally:

@@ -7,6 +7,7 @@ way, announce → commit (finisher.py). A back end that fails decides nothing: t
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 
@@ -233,8 +234,9 @@ class Owner:
         )
 
     def _hand_out(self, result: Round, withdrawn: set[tuple[str, int]], times: tuple[int, int, int]) -> None:
+        for outcome, count in Counter(verdict.outcome for verdict in result.verdicts).items():
+            telemetry.VERDICTS.labels(outcome.name).inc(count)
         for verdict in result.verdicts:
-            telemetry.VERDICTS.labels(verdict.outcome.name).inc()
             if verdict.event is not None:
                 self._relay(result, verdict.event, withdrawn, times)
             record = verdict.record

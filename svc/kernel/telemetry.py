@@ -5,6 +5,7 @@ trace for each sampled message, its context carried in the record and the relay 
 context and costs nothing. Logs are JSON lines with trace ids, or text on a terminal.
 """
 
+import functools
 import json
 import logging
 import os
@@ -46,6 +47,13 @@ WAITING = Gauge("stonechat_delivery_waiting", "1 while the owner waits for a bac
 DEAD_LETTERS = Counter("stonechat_dead_letters", "Records parked.")
 CLOCK_SKEW = Gauge("stonechat_log_clock_skew_seconds", "The log's append time less this node's clock.")
 RELAY_OVERFLOWS = Counter("stonechat_relay_overflows", "Relay queues that were replaced by Moved.")
+
+
+@functools.cache
+def sends(outcome: str) -> Counter:
+    """The series of SENDS with this outcome: looking it up costs more than counting."""
+    return SENDS.labels(outcome)
+
 
 TRACES_FILE = "traces.jsonl"
 _TRACES_BYTES = 32 << 20

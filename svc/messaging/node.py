@@ -149,7 +149,7 @@ class Node:
             if isinstance(answer, Answer) and answer.outcome is Outcome.STORED:
                 self._skew.observe(accepted_us, answer.time_us, self._clock.now_us())
             telemetry.SEND_SECONDS.observe(self._clock.monotonic() - started)
-            telemetry.SENDS.labels(answer.outcome.name if isinstance(answer, Answer) else answer.reason).inc()
+            telemetry.sends(answer.outcome.name if isinstance(answer, Answer) else answer.reason).inc()
             answered(answer)
 
         self._requests.add(Request(record, started + self._wait(deadline), told))

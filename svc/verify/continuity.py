@@ -6,7 +6,8 @@ A session claims what stands above its `from`. Whoever is said to be quiet (`set
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from svc.verify.model import From, Ledger, Left, Member, Said, Saw
+from svc.verify.model import Member
+from svc.verify.testimony import From, Ledger, Left, Said, Saw
 from svc.verify.verdict import Fault, Verdict
 
 

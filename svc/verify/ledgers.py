@@ -12,7 +12,7 @@ from typing import Any
 
 from svc.kernel.errors import StartError
 from svc.kernel.ids import MAX_SNOWFLAKE, is_conversation_id, is_user_id, parse_message_id
-from svc.verify.model import Began, From, Left, Line, Problem, Saw, Sent
+from svc.verify.testimony import Began, From, Left, Line, Problem, Saw, Sent
 
 VERSION = 1
 PROBLEMS = frozenset(

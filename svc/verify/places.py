@@ -7,7 +7,8 @@ from svc.backends.messages_schema import WITHDRAWN
 from svc.kernel.frames import shown_key
 from svc.kernel.ids import message_id
 from svc.kernel.record import KEY_WINDOW_US, Kind
-from svc.verify.model import Said, Saw, Sent, StoredEvent
+from svc.verify.model import StoredEvent
+from svc.verify.testimony import Said, Saw, Sent
 from svc.verify.verdict import Fault, Verdict
 
 _GONE = content_digest("", "")

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svc.verify.model import Ledger, Member, NamedKey, Problem, Said, StoredEvent, Twin
+from svc.verify.model import Member, NamedKey, StoredEvent, Twin
+from svc.verify.testimony import Ledger, Problem, Said
 
 
 class Snapshot(Protocol):

@@ -4,8 +4,6 @@ import sys
 import time
 from typing import TextIO
 
-from svc.verify.verdict import Verdict
-
 _QUIET_SECONDS = 1.0
 _EVERY_SECONDS = 0.2
 _CLEAR = "\r\x1b[K"
@@ -19,14 +17,12 @@ class ProgressLine:
         self._next = time.monotonic() + _QUIET_SECONDS if out.isatty() else float("inf")
         self._shown = False
 
-    def told(self, verdict: Verdict) -> None:
+    def told(self, text: str) -> None:
         """How far it is."""
         if (now := time.monotonic()) < self._next:
             return
         self._next, self._shown = now + _EVERY_SECONDS, True
-        wrong = sum(verdict.counts.values())
-        found = f"   {wrong:,} wrong" if wrong else ""
-        self._out.write(f"{_CLEAR}{verdict.conversations:,} conversations   {verdict.events:,} events{found} …")
+        self._out.write(f"{_CLEAR}{text} …")
         self._out.flush()
 
     def close(self) -> None:

@@ -13,16 +13,16 @@ from svc.verify.changes import check_change
 from svc.verify.continuity import Continuity
 from svc.verify.keys import check_key, check_named, check_twins
 from svc.verify.membership import Membership
-from svc.verify.model import Ledger, Said, Saw, Sent
 from svc.verify.order import Order
 from svc.verify.places import Places, Sends
 from svc.verify.ports import Archive, Snapshot, Testimony
+from svc.verify.testimony import Ledger, Said, Saw, Sent
 from svc.verify.verdict import Fault, Verdict
 
 _TOLD_EVERY = 1000
 
-Progress = Callable[[Verdict], None]
-"""Told now and then how far it is."""
+Progress = Callable[[str], None]
+"""Told now and then, in words, how far it is."""
 
 
 class Verification:
@@ -72,8 +72,15 @@ class Verification:
         continuity = Continuity(self.verdict, name, head, membership.members)
         continuity.check(self._counted(self._testimony.in_order(name)), self._ledgers, self._settled)
         self.verdict.conversations += 1
-        progress(self.verdict)
+        progress(self._so_far())
         return bool(head or lists or spoken != (self.verdict.seen, self.verdict.acknowledged))
+
+    def _so_far(self) -> str:
+        found = sum(self.verdict.counts.values())
+        return (
+            f"{self.verdict.conversations:,} conversations   {self.verdict.events:,} events"
+            f"{f'   {found:,} found' if found else ''}"
+        )
 
     def _counted(self, said: Iterable[Said]) -> Iterator[Said]:
         for one in said:
@@ -94,7 +101,7 @@ class Verification:
             places.take(event)
             self.verdict.events += 1
             if self.verdict.events % _TOLD_EVERY == 0:
-                progress(self.verdict)
+                progress(self._so_far())
         places.end()
         sends.end()
         return order.head, membership

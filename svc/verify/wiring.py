@@ -40,7 +40,7 @@ def verify(
     verdict = Verdict(keep)
     with ExitStack() as stack:
         # First the ledgers: what clients can have seen by then is stored when the store is read.
-        testimony = stack.enter_context(open_ledgers(ledgers))
+        testimony = stack.enter_context(open_ledgers(ledgers, progress))
         archive = SqliteArchive(stack.enter_context(reading(path)))
         kept_since_us = clock.now_us() - KEY_RETENTION_SECONDS * 1_000_000
         Verification(archive, testimony, verdict, settled, kept_since_us).run(only, progress)
