@@ -126,8 +126,11 @@ def test_a_conversation_that_was_opened_while_the_program_was_away_is_new():
 def test_a_group_that_was_joined_while_the_program_was_away_begins_there():
     """Whatever is pushed before the inbox has said where it begins."""
     followed = Followed({"inbox.u1": 3})
+    followed.push("g1", 9)
+    assert list(followed.pull()) == []
     followed.positions.exists("g1", 9)
     followed.positions.exists("inbox.u1", 4)
+    followed.positions.settle()
     followed.push("g1", 10)
     for name, seq in followed.pull():
         if (name, seq) == ("inbox.u1", 4):
@@ -140,6 +143,7 @@ def test_a_group_that_was_joined_while_the_program_was_away_begins_there():
 def test_a_group_of_which_the_inbox_says_nothing_more_goes_on_from_where_it_was_heard_of():
     followed = Followed({"inbox.u1": 3})
     followed.positions.exists("g1", 9)
+    followed.positions.settle()
     for seq in (10, 11):
         followed.push("g1", seq)
         assert list(followed.pull()) in ([("g1", 10)], [])

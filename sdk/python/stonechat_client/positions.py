@@ -103,8 +103,10 @@ class Positions:
             self._ended(conversation_id, position.handed)
 
     def missing(self) -> list[str]:
-        """Conversations of which something is to be pulled; an inbox first, because it tells of others."""
-        return sorted(self._behind, key=lambda name: (not name.startswith(_INBOX), name))
+        """Conversations of which something is to be pulled; an inbox first, because it tells of others. A group that it will
+        place waits until the server has named everything, the inbox included."""
+        names = self._behind if self._settled else self._behind - self._unplaced
+        return sorted(names, key=lambda name: (not name.startswith(_INBOX), name))
 
     @property
     def is_behind(self) -> bool:

@@ -82,6 +82,8 @@ class Receiver:
             # An inbox that has nothing in it is not named. It is known all the same: what it says later is new.
             self._exists(f"inbox.{self._user_id}", 0)
             self._positions.settle()
+            if self._positions.is_behind:
+                self.missing.set()
             self._inspection.greeted()
 
     def behind(self, conversation_id: str, seq: int) -> None:
