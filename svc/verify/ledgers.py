@@ -1,4 +1,13 @@
-"""The lines of a ledger, version 1: JSON, one fact a line, as clients write them.
+"""The lines of a ledger, version 1: JSON, one fact a line, in UTF-8. A file holds the sessions of one user, one after another.
+
+    {"ledger": 1, "user": "u…", "device": "v…", "at": "<RFC 3339, UTC>"}           a session begins
+    {"from": ["<conversation>", seq]}                                              it follows this one from above seq
+    {"saw": ["<conversation>", seq, "<digest>"]}                                   it was handed this event, once
+    {"sent": ["<conversation>", seq, "<client message id>", "<message id>"]}       a send was acknowledged
+    {"left": ["<conversation>", seq]}                                              it follows no more; the newest it had
+    {"problem": "<kind>", "conversation": "…", "seq": n, "text": "…"}              the server broke a promise
+
+The digest is `stonechat_client.digest`. What stands at `from` or below is history that the session does not claim.
 
 A client may be killed while it writes, so the last line before a session begins or the file ends may be torn. Anything else
 that is not as agreed is refused: a verdict over half a ledger would say less than it seems to.

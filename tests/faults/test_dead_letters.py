@@ -8,6 +8,7 @@ import pytest
 from svc.kernel.record import Kind, Record, encode
 from tests.faults.clients import list_events, rest, sign_up
 from tests.faults.server import until
+from tests.faults.verdict import told, verify
 
 GARBAGE, MORE_GARBAGE = b"\xff\xfeno record at all", b"\x00nor this"
 
@@ -46,6 +47,8 @@ async def _kinds(server, account, name, count) -> list[str]:
 
         events = await until(page, f"{name} has {count} events")
     assert [event.seq for event in events] == list(range(1, count + 1))
+    verdict = await verify(server)
+    assert verdict["clean"], told(verdict)
     return [event.WhichOneof("body") for event in events]
 
 

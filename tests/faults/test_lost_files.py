@@ -6,6 +6,7 @@ import httpx
 
 from tests.faults.clients import Account, list_events, rest, sign_up
 from tests.faults.server import Server
+from tests.faults.verdict import told, verify
 
 OLD, NEW = 10, 60
 
@@ -52,6 +53,8 @@ async def test_a_lost_log_begins_a_new_era_and_numbers_go_on(new_server):
             assert {event.client_message_id: event.message_id for event in events} == {
                 key: answer["messageId"] for key, answer in answers.items() if answer["conversationId"] == name
             }
+    verdict = await verify(server)
+    assert verdict["clean"], told(verdict)
 
 
 async def test_lost_messages_stop_the_start(server):

@@ -9,7 +9,7 @@ from tests.verify.town import Town
 def judged(town: Town, *, settled: bool = True, with_ledgers: bool = True) -> Verdict:
     """The verdict on a town, with every finding."""
     ledgers = [town.ledgers] if with_ledgers else []
-    return verify(town.data, ledgers, (), settled, 1000, SystemClock(), lambda verdict: None)
+    return verify(town.data, ledgers, (), settled, 1000, SystemClock(), lambda text: None)
 
 
 def found(verdict: Verdict) -> list[tuple[str, str, int]]:

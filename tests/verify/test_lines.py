@@ -5,7 +5,7 @@ import json
 import pytest
 
 from svc.verify.ledgers import LedgerError, parse
-from svc.verify.model import Began, From, Left, Problem, Saw, Sent
+from svc.verify.testimony import Began, From, Left, Problem, Saw, Sent
 
 BEGAN = '{"ledger": 1, "user": "u1", "device": "v2", "at": "2026-01-02T03:04:05.678901Z"}'
 FROM = '{"from": ["d.u1.u2", 0]}'

@@ -162,7 +162,10 @@ def _lines(place: str, file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def open_ledgers(paths: Iterable[Path], progress: Callable[[str], None]) -> Iterator[LedgerFiles]:
-    """The ledgers in these files and folders, read; `progress` is told how far that is. Raises LedgerError, and Unavailable when there is no room to sort them."""
+    """The ledgers in these files and folders, read; `progress` is told how far that is.
+
+    Raises LedgerError, and Unavailable when there is no room to sort them.
+    """
     try:
         with closing(sqlite3.connect("", isolation_level=None)) as connection:
             testimony = LedgerFiles(connection, progress)
