@@ -12,8 +12,10 @@ Result = Mapping[str, Any]
 
 
 def write(measured: Sequence[Result], into: Path) -> list[Path]:
-    """Write the two newest runs of each mode into `into` between the marks, and pictures into `plots/` beside it; returns what
-    was written. Text outside the marks is kept. Raises ValueError when there is nothing to write, or one mark without the other."""
+    """Write the two newest runs of each mode into `into` between the marks, and pictures into `plots/` beside it.
+
+    Returns what was written. Text outside the marks is kept. Raises ValueError when there is nothing to write, or a mark is
+    missing."""
     runs = {mode: _two_newest([result for result in measured if result["mode"] == mode]) for mode in _FIGURES}
     runs = {mode: of for mode, of in runs.items() if of}
     if not runs:

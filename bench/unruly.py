@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.client import Account, connect_headers
@@ -88,8 +88,9 @@ async def slow(visit: Visit) -> None:
     visit.stream.abort()
 
 
+Kind = Callable[[Visit], Awaitable[None]]
 # How often each comes, of a hundred.
-SHARES: dict[Callable[[Visit], Awaitable[None]], int] = {
+SHARES: dict[Kind, int] = {
     leaves: 45,
     vanishes: 20,
     impatient: 15,
@@ -107,11 +108,12 @@ async def visit_all(
     count: int,
     per_second: float,
     seed: int,
+    shares: Mapping[Kind, int] = SHARES,
 ) -> Counter[str]:
-    """So many visits at an even pace, as `SHARES` says; `slow_ones` are those to whom much is told. Returns when all have
+    """So many visits at an even pace, as `shares` say; `slow_ones` are those to whom much is told. Returns when all have
     ended, with how often each kind ended how."""
     chance = random.Random(seed)
-    kinds, weights = list(SHARES), list(SHARES.values())
+    kinds, weights = list(shares), list(shares.values())
     outcomes: Counter[str] = Counter()
     begun = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as visits:
@@ -123,9 +125,7 @@ async def visit_all(
     return outcomes
 
 
-async def _visit(
-    kind: Callable[[Visit], Awaitable[None]], host: str, port: int, account: Account, outcomes: Counter[str]
-) -> None:
+async def _visit(kind: Kind, host: str, port: int, account: Account, outcomes: Counter[str]) -> None:
     def told(_: bytes) -> None:
         visit.answered.set()
 

@@ -14,7 +14,8 @@ from bench.crowd import Crowd, Terms
 from bench.figures import percentiles_ms
 
 _LEAD_SECONDS = 0.3  # for the schedule to be made before it begins
-PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = 10.0  # after the last send, for what was sent to be answered and pushed
+_COMEBACK_SECONDS = 120.0
 _SETTLE_SECONDS = 1.0  # conversations that were announced are subscribed to by now
 
 
@@ -27,6 +28,8 @@ class Load:
     seed: int
     senders: list[list[tuple[int, str]]]
     members: list[int] = field(default_factory=list)
+    survives: bool = False
+    """The server goes away and comes back meanwhile: answers are waited for as long as that takes, not all is pushed."""
 
 
 async def greet(people: Crowd) -> None:
@@ -55,7 +58,10 @@ async def measure(people: Crowd, terms: Terms, load: Load) -> dict[str, Any]:
     finally:
         running.cancel()
     due = [sum(sent) * here - own for here, own in zip(load.members, sent, strict=True)] if load.members else sent
-    reports = await people.fleet.each("report", [{"patience": PATIENCE_SECONDS, "expected": count} for count in due])
+    patience = {"patience": _COMEBACK_SECONDS if load.survives else _PATIENCE_SECONDS}
+    reports = await people.fleet.each(
+        "report", [patience | {"expected": None if load.survives else count} for count in due]
+    )
     in_window = sum(report["sent_in_window"] for report in reports)
     return (
         {"rate": load.rate, "schedule": "poisson", "schedule_seed": load.seed}

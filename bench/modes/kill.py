@@ -23,7 +23,7 @@ async def run(server: Server, terms: Terms, rate: float) -> AsyncIterator[dict[s
         say(f"kill: {rate:g} messages/s; SIGKILL after {terms.seconds / 3:g} s, and started again")
         killing = asyncio.create_task(_kill(server, terms), name="kill")
         try:
-            result = await measure(people, terms, Load(rate, terms.seed, people.to_partners()))
+            result = await measure(people, terms, Load(rate, terms.seed, people.to_partners(), survives=True))
             at_ns, ready_s = await killing
         finally:
             killing.cancel()
