@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +99,13 @@ def verify(
 ) -> int:
     """Print the verdict on what is stored and on what clients wrote down; returns the exit code: 0 nothing is wrong, 1
     something is, 2 it could not look, and said why."""
-    progress = ProgressLine()
     try:
-        folder = settings_module.load().data_dir if data_dir is None else data_dir
-        verdict = wiring.verify(folder, ledgers, only, settled, keep, SystemClock(), progress.told)
+        with closing(ProgressLine()) as progress:
+            folder = settings_module.load().data_dir if data_dir is None else data_dir
+            verdict = wiring.verify(folder, ledgers, only, settled, keep, SystemClock(), progress.told)
     except StonechatError as error:
-        progress.close()
         print(f"stonechat: {error.message}", file=sys.stderr)
         return _COULD_NOT_LOOK
-    progress.close()
     print(json.dumps(report.to_dict(verdict, settled), indent=1) if as_json else report.to_text(verdict))
     return report.exit_code(verdict)
 

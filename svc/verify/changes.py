@@ -16,6 +16,8 @@ def check_change(verdict: Verdict, event: StoredEvent) -> None:
 def _fault(event: StoredEvent) -> str | None:
     if event.body is None:
         return "its body is not what its kind says"
+    if not event.is_known:
+        return None
     if event.kind in CHANGES:
         return _of_change(event, event.body.target, event.body.content)
     if event.target_seq:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from svc.kernel.record import Kind
+
+_KINDS = frozenset(Kind)
+
 
 class Position(NamedTuple):
     """Where a record stands in its shard's history; compared in this order (protocol L1)."""
@@ -85,6 +89,11 @@ class StoredEvent:
     key: KeyRow | None
     target: Target | None
     cause: Cause | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this program knows its kind. Of newer ones it checks what all kinds have in common."""
+        return self.kind in _KINDS
 
     @property
     def changed(self) -> bool:

@@ -56,7 +56,7 @@ class Order:
         if event.version < self._version or (event.kind == Kind.MEMBERSHIP and event.version == self._version):
             text = f"its membership version is {event.version}, that of the event before {self._version}"
             self._found(Fault.REORDERED, event, text)
-        elif follows and event.version != (expected := max(self._version, own)):
+        elif follows and event.is_known and event.version != (expected := max(self._version, own)):
             self._found(Fault.WRONG, event, f"its membership version is {event.version}, it must be {expected}")
         self._version = event.version
 

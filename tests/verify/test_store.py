@@ -82,6 +82,22 @@ SPOILED: dict[str, tuple[list[str], list[tuple[str, str, int]]]] = {
         [f"UPDATE events SET version = 1 WHERE {G} AND seq IN (4, 5)"],
         [("reordered", GROUP, 4), ("wrong", GROUP, 4), ("wrong", GROUP, 4)],
     ),
+    "an event has the number 0": (
+        [f"UPDATE events SET seq = 0 WHERE {D} AND seq = 1"],
+        [
+            ("reordered", DIRECT, 0),
+            ("wrong", DIRECT, 0),
+            ("lost", DIRECT, 1),
+            ("wrong", DIRECT, 9),
+            ("lost", DIRECT, 1),
+            ("wrong", DIRECT, 0),
+            ("wrong", DIRECT, 0),
+        ],
+    ),
+    "a version is ahead of its change": (
+        [f"UPDATE events SET version = 3 WHERE {G} AND seq = 5"],
+        [("wrong", GROUP, 5), ("reordered", GROUP, 6)],
+    ),
     "a message stands in the lane of changes": (
         [f"UPDATE events SET lane = 1 WHERE {D} AND seq = 2"],
         [("wrong", DIRECT, 2)],
@@ -218,6 +234,13 @@ def test_key_rows_are_not_missed_once_they_may_be_removed(town):
     assert found(judged(town, with_ledgers=False)) == []
     town.sql(f"UPDATE events SET time_us = time_us + {2 * 24 * HOUR_US}")
     assert ("wrong", DIRECT, 1) in found(judged(town, with_ledgers=False))
+
+
+def test_a_kind_that_is_newer_than_this_program_is_no_finding(town):
+    town.sql(f"UPDATE events SET kind = 99 WHERE {D} AND seq = 9")
+    assert found(judged(town, with_ledgers=False)) == []
+    town.sql(f"UPDATE events SET ordinal = ordinal + 1 WHERE {D} AND seq = 9")
+    assert found(judged(town, with_ledgers=False)) == [("wrong", DIRECT, 9), ("wrong", DIRECT, 10)]
 
 
 def test_each_missing_event_counts(town):
