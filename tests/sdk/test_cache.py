@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent, Message
+from stonechat_client import Client, State
 from stonechat_client.cache import Cache, Device, MemoryCache, Queued, Span, SqliteCache, WrongUser
 from stonechat_client.errors import CacheUnusable
+from tests.sdk.server import Server, serving
+from tests.sdk.test_session import connected, until
 
 ME, PEER = "u1", "u2"
 DIRECT, GROUP = "d.u1.u2", "g1"
@@ -116,6 +119,13 @@ def test_beginning_again_drops_what_was_held(kept: Kept) -> None:
     cache = kept.again()
     assert cache.spans() == {DIRECT: Span(3, 4)}
     assert list(cache.events(DIRECT, 100, 10)) == [said(4)]
+
+
+def test_a_number_that_no_true_server_reaches_does_no_harm(kept: Kept) -> None:
+    kept.cache.begin(DIRECT, 2**64 - 1)
+    assert kept.again().spans()[DIRECT].last >= 2**63 - 1
+    with pytest.raises(ValueError, match="is not the next event"):
+        kept.cache.add(said(5))
 
 
 def test_what_is_forgotten_is_gone(kept: Kept) -> None:
@@ -423,6 +433,36 @@ def _everything(path: Path) -> tuple[list[ConversationEvent], dict[str, Span]]:
         return list(cache.events(DIRECT, 9999, 9999)), dict(cache.spans())
     finally:
         cache.close()
+
+
+def test_a_conversation_that_ends_elsewhere_than_its_events_is_damaged(tmp_path: Path) -> None:
+    """It would claim what is not there, and a session would never ask for it."""
+    path = tmp_path / "alice.cache"
+    for damage in ("UPDATE conversations SET last = 7", "DELETE FROM events WHERE seq = 3", "DELETE FROM owner"):
+        cache = SqliteCache(path)
+        cache.begin(DIRECT, 0)
+        for seq in (1, 2, 3):
+            cache.add(said(seq))
+        cache.close()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute(damage)
+        other.close()
+        with pytest.raises(CacheUnusable, match="is damaged"):
+            SqliteCache(path)
+        path.unlink()
+
+
+async def test_a_cache_that_cannot_be_written_any_more_ends_the_session(server: Server, tmp_path: Path) -> None:
+    cache = SqliteCache(tmp_path / "alice.cache")
+    async with serving(server) as port, Client(f"http://127.0.0.1:{port}", cache) as client:
+        await client.sign_in("alice", "password")
+        async with client.connect() as session:
+            await connected(session)
+            cache._file.execute("PRAGMA max_page_count = 1")
+            await server.post("x" * 9000)
+            with pytest.raises(OSError, match="database or disk is full"):
+                await until(session, lambda item: False)
+            assert session.state is State.CLOSED
 
 
 def test_a_file_that_was_cut_short_is_damaged(tmp_path: Path) -> None:

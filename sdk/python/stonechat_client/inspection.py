@@ -60,8 +60,8 @@ class Inspection:
 
 
 def has_place(event: ConversationEvent) -> bool:
-    """Whether an event says where it stands, the same in each of its fields."""
-    return bool(event.conversation_id) and event.seq > 0 and event.message_id.endswith(f".{event.seq}")
+    """Whether an event says where it stands, the same in each of its fields. No store counts beyond 63 bits."""
+    return bool(event.conversation_id) and 0 < event.seq < 2**63 and event.message_id.endswith(f".{event.seq}")
 
 
 def inspect_answer(
