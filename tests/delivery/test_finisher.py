@@ -1,0 +1,99 @@
+"""Rounds are finished together, in log order; an offset is committed when everything below it is through (protocol T3)."""
+
+import asyncio
+
+import pytest
+
+from svc.backends.sqlite_log import open_event_log
+from svc.delivery import finisher
+from svc.delivery.eras import group_of
+from svc.delivery.finisher import Finisher
+from svc.delivery.model import Event, Position, Verdict
+from svc.delivery.retry import Retry
+from svc.delivery.rounds import Round
+from svc.delivery.wire import ProtoEncoder
+from svc.kernel.clock import SystemClock
+from svc.kernel.eventlog import ACCEPTED, EVENTS
+from svc.kernel.ids import SnowflakeGenerator
+from svc.kernel.lifecycle import owned
+from svc.kernel.record import Kind, Record
+from svc.kernel.relay import Outcome
+from svc.kernel.shards import ShardMap
+
+PARTITIONS = 2
+
+
+def a_round(number, frames, events=1):
+    """A round of so many events on partition 0, with these frames; its last record stands at offset `number`."""
+    record = Record(Kind.MESSAGE, "d.u1.u2", "u1", f"c{number}", number + 1, b"")
+    event = Event(record, Kind.MESSAGE, Position(1, number), number + 2, number, number + 1, 0)
+    verdicts = [Verdict(record, Outcome.STORED, event=event) for _ in range(events)]
+    return Round(verdicts, [], {0: list(frames)}, {0: number + 1})
+
+
+@pytest.fixture
+async def world(tmp_path):
+    clock, shards = SystemClock(), ShardMap.initial(PARTITIONS)
+    async with open_event_log(tmp_path / "log.sqlite", clock) as log:
+        made = Finisher(
+            log,
+            ProtoEncoder(clock, SnowflakeGenerator(clock)),
+            clock,
+            shards,
+            Retry(clock),
+            dict.fromkeys(range(PARTITIONS), 1),
+        )
+        made.begin(dict.fromkeys(range(PARTITIONS), 0))
+        yield made, log
+
+
+async def committed(log, offset):
+    async with asyncio.timeout(10):
+        while (await log.committed(group_of(1), ACCEPTED)).get(0) != offset:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.005)
+
+
+async def announced(log):
+    return [entry.value for entry in await log.read(EVENTS, 0, 0, 1000)]
+
+
+async def test_rounds_that_wait_are_finished_as_one(world):
+    made, log = world
+    for number in range(5):
+        await made.put(a_round(number, [b"%d" % number]))
+    async with owned(made.run(), "finisher"):
+        await committed(log, 5)
+    assert await announced(log) == [b"01234"]
+
+
+async def test_an_announcement_is_cut_between_frames_before_it_is_too_long(world, monkeypatch):
+    monkeypatch.setattr(finisher, "_ENTRY_BYTES", 5)
+    made, log = world
+    await made.put(a_round(0, [b"aa", b"bb", b"cc", b"a long one", b"dd", b"ee"]))
+    async with owned(made.run(), "finisher"):
+        await committed(log, 1)
+    assert await announced(log) == [b"aabb", b"cc", b"a long one", b"ddee"]
+
+
+async def test_whoever_is_too_far_ahead_waits(world, monkeypatch):
+    monkeypatch.setattr(finisher, "_WAITING", 10)
+    made, log = world
+    await made.put(a_round(0, [b"0"], events=10))
+    ahead = asyncio.create_task(made.put(a_round(1, [b"1"])))
+    done, _ = await asyncio.wait((ahead,), timeout=0.05)
+    assert not done
+    async with owned(made.run(), "finisher"):
+        async with asyncio.timeout(10):
+            await ahead
+        await committed(log, 2)
+    assert b"".join(await announced(log)) == b"01"
+
+
+async def test_so_many_are_finished_together_and_no_more(world, monkeypatch):
+    monkeypatch.setattr(finisher, "_TOGETHER", 2)
+    made, log = world
+    for number in range(5):
+        await made.put(a_round(number, [b"%d" % number]))
+    async with owned(made.run(), "finisher"):
+        await committed(log, 5)
+    assert await announced(log) == [b"01", b"23", b"4"]
