@@ -102,6 +102,15 @@ def test_a_message_that_was_withdrawn_before_it_was_pulled_is_withdrawn() -> Non
     assert (item.content, item.withdrawn, item.edited) == ("", True, False)
 
 
+def test_an_edit_whose_text_is_gone_says_that_its_message_was_withdrawn() -> None:
+    timeline, edit = Timeline(ME), event(2)
+    timeline.apply(said(1, "seen before it was withdrawn"))
+    edit.edit.message_id = message_id(1)
+    assert timeline.apply(edit) == 1
+    (item,) = messages(timeline)
+    assert (item.content, item.withdrawn) == ("", True)
+
+
 def test_reactions_are_counted_by_emoji_in_the_order_in_which_they_came() -> None:
     timeline = Timeline(ME)
     timeline.apply(said(1, "hello"))

@@ -139,9 +139,11 @@ class Timeline:
             case "membership":
                 self._put(event.seq, TimelineMembership(event.seq, event.sender_id, at, event.membership))
             case "edit":
-                # An edit without a type is one of a message that was withdrawn meanwhile.
+                changes = self._changed(event.edit.message_id)
                 if event.edit.type:
-                    self._changed(event.edit.message_id).content = event.edit.content
+                    changes.content = event.edit.content
+                else:  # its content is gone: the message was withdrawn meanwhile
+                    changes.withdrawn = True
                 return self._seqs.get(event.edit.message_id)
             case "withdrawal":
                 self._changed(event.withdrawal.message_id).withdrawn = True
