@@ -150,6 +150,8 @@ class Crowd:
         for person in self.people:
             person.stopping = True
         await asyncio.wait_for(asyncio.gather(*self._writing), 90)
+        for person in self.people:  # before the wanderer leaves: whoever is gone sees no more
+            await until(lambda person=person: not person.session.queued(), f"{person.name} has sent everything", 90)
         await self.wanderer.finish()
         for person in self.people:
             await until(person.is_settled, f"{person.name} has everything", 90)
