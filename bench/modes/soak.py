@@ -21,6 +21,10 @@ from bench.window import Load, measure
 PASSERS_BY = 200
 SLOW = 20
 PER_SECOND = 40.0
+# The server keeps the newest messages and their keys in memory, up to a bound (measured: full after 8,000). Filled first, they do
+# not look like a leak of connections.
+FILL_MESSAGES = 9000
+_FILL_RATE = 200.0
 QUIET_SECONDS = 15.0  # after the last visit, which stays until everybody who is gone without a word was given up
 _LOOK_BACK = 8  # samples at the end of a quiet phase of which the median counts
 _WARM_UP_SHARE = 0.2
@@ -35,7 +39,7 @@ class Record:
 
     server: Server
     samples: list[dict[str, Any]] = field(default_factory=list)
-    phase: str = "warm-up"
+    phase: str = "filling"
     begun: float = field(default_factory=time.monotonic)
 
     async def keep(self) -> None:
@@ -75,6 +79,9 @@ async def run(server: Server, terms: Terms, connects: int, rate: float) -> Async
         quiet: list[dict[str, dict[str, float]]] = []
         measured: dict[str, Any] = {}
         try:
+            say(f"soak: {FILL_MESSAGES} messages at {_FILL_RATE:g}/s fill what is bounded")
+            filling = replace(terms, seconds=FILL_MESSAGES / _FILL_RATE - terms.warm_up, size=_CONTENT_BYTES)
+            await measure(people, filling, Load(_FILL_RATE, terms.seed, people.to_group(group_id), [len(well)]))
             for phase, share in (("warm-up", _WARM_UP_SHARE), ("first half", 0.5), ("second half", 0.5)):
                 count = int(connects * share)
                 say(f"soak: {phase}: {count} connects, {PER_SECOND:g} a second, then {QUIET_SECONDS:g} s of quiet")
