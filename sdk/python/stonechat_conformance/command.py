@@ -78,7 +78,11 @@ class Progress:
     def begin(self, url: str, prefix: str) -> None:
         """Say what is about to happen."""
         checks = sum(name not in case.without for case in self.cases for name in self.surfaces)
-        self._say(f"{url}: {len(self.cases)} cases on {len(self.surfaces)} surfaces, {checks} checks")
+        counts = [
+            report.counted(number, what)
+            for number, what in ((len(self.cases), "case"), (len(self.surfaces), "surface"), (checks, "check"))
+        ]
+        self._say(f"{url}: {counts[0]} on {counts[1]}, {counts[2]}")
         self._say(
             f"It makes throw-away users named {prefix}.1, {prefix}.2 …; groups are left and devices signed out as the"
         )

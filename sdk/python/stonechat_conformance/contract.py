@@ -64,7 +64,8 @@ class Method:
         return RestCall(self.verb, path, fields, None)
 
 
-def _method(method: MethodDescriptor) -> Method:
+def method_of(method: MethodDescriptor) -> Method:
+    """The rpc that a descriptor describes."""
     # The type stubs know the extension by the wrong type.
     rule: HttpRule = method.GetOptions().Extensions[annotations_pb2.http]  # type: ignore[index]
     verb = rule.WhichOneof("pattern") or ""
@@ -82,5 +83,5 @@ def _method(method: MethodDescriptor) -> Method:
 
 
 METHODS: dict[type[Message], Method] = {
-    method.request_type: method for service in SERVICES for method in map(_method, service.methods)
+    method.request_type: method for service in SERVICES for method in map(method_of, service.methods)
 }

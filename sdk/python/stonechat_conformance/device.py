@@ -88,6 +88,17 @@ class Device:
 
     async def _listen(self, opened: asyncio.Event) -> None:
         try:
+            while not await self._listened(opened):
+                pass
+        except Broken as broken:
+            self._broken = broken
+        except Exception as error:  # whatever a server does that is no server of this contract
+            self._broken = Broken(f"the session goes on; {unforeseen(error)}")
+        await self._tell()
+
+    async def _listened(self, opened: asyncio.Event) -> bool:
+        """Take what comes until the session ends; false when it is only to go on later, from the cursor."""
+        try:
             async with contextlib.aclosing(self.surface.listen(self.token, self.place)) as batches:
                 async for batch in batches:
                     await self._take(batch)
@@ -96,12 +107,10 @@ class Device:
                     await self._tell()
             self.ended = EOFError("the stream ended without a word")
         except Refused as refused:
+            if opened.is_set() and self.place.cursor and await self.patience.comes_back(refused):
+                return False
             self.ended = refused
-        except Broken as broken:
-            self._broken = broken
-        except Exception as error:  # whatever a server does that is no server of this contract
-            self._broken = Broken(f"the session goes on; {unforeseen(error)}")
-        await self._tell()
+        return True
 
     async def _tell(self) -> None:
         async with self._changed:

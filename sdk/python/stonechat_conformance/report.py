@@ -102,7 +102,7 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
             together.setdefault((outcome.case.name if failure.ran else "", failure), []).append(outcome)
     lines: list[str] = []
     for (name, failure), same in together.items():
-        title = name or f"{len(same)} cases"
+        title = name or counted(len(same), "check")
         lines += ["", f"FAILED  {title}  [{', '.join(dict.fromkeys(outcome.surface for outcome in same))}]"]
         told = {
             "promise": same[0].case.promise if name else "",
@@ -120,7 +120,13 @@ def count(outcomes: Sequence[Outcome], seconds: float) -> str:
     failed = sum(1 for outcome in outcomes if outcome.failure)
     cases = len({outcome.case.name for outcome in outcomes})
     result = f"{failed} FAILED" if failed else "all green"
-    return f"{cases} cases, {len(outcomes)} checks, {len(outcomes) - failed} ok, {failed} failed in {seconds:.0f} s: {result}"
+    done = f"{counted(cases, 'case')}, {counted(len(outcomes), 'check')}"
+    return f"{done}, {len(outcomes) - failed} ok, {failed} failed in {seconds:.0f} s: {result}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def as_json(url: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
