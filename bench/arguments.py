@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 JSON = Path("bench/out/results.jsonl")
 RESULTS = Path("bench/RESULTS.md")
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = _mode(modes, "group", "one group, all of it online: how fast everybody gets every message")
     _clients(group, 500, "members")
     group.add_argument(
-        "--rate", type=float, default=20.0, help="messages a second to all of them (default %(default)s)"
+        "--rate", type=_positive, default=20.0, help="messages a second to all of them (default %(default)s)"
     )
     _window(group, seconds=15.0)
 
@@ -33,13 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     kill = _mode(modes, "kill", "the server is killed under load: how long until all are back, is anything lost")
     _clients(kill, 100, "streams")
-    kill.add_argument("--rate", type=float, default=300.0, help="messages a second (default %(default)s)")
+    kill.add_argument("--rate", type=_positive, default=300.0, help="messages a second (default %(default)s)")
     _window(kill, seconds=15.0)
 
     soak = _mode(modes, "soak", "clients that come, leave, hang and read slowly: does the server grow")
     _clients(soak, 20, "streams of clients that are well, and get every message meanwhile")
-    soak.add_argument("--connects", type=int, default=6000, help="streams opened by the others (default %(default)s)")
-    soak.add_argument("--rate", type=float, default=20.0, help="messages a second meanwhile (default %(default)s)")
+    soak.add_argument(
+        "--connects", type=_count, default=6000, help="streams opened by the others (default %(default)s)"
+    )
+    soak.add_argument("--rate", type=_positive, default=20.0, help="messages a second meanwhile (default %(default)s)")
 
     _mode(modes, "all", "all of these but the soak, short: what `make bench` runs, in under five minutes")
 
@@ -54,26 +57,46 @@ def _mode(
 ) -> argparse.ArgumentParser:
     mode = modes.add_parser(name, help=what, description=what)
     mode.add_argument(
-        "--server", metavar="URL", help="one that runs already; default: one is started, on a fresh data folder"
+        "--server",
+        type=_url,
+        metavar="URL",
+        help="one that runs already; default: one is started, on a fresh data folder",
     )
     mode.add_argument("--pid", type=int, help="with --server: its Python process, for figures of CPU and memory")
     mode.add_argument(
         "--json", type=Path, default=JSON, metavar="FILE", help="results are appended to it (default %(default)s)"
     )
-    mode.add_argument("--processes", type=int, default=1, help="generator processes (default %(default)s)")
+    mode.add_argument("--processes", type=_count, default=1, help="generator processes (default %(default)s)")
     mode.add_argument("--seed", type=int, default=1, help="of the schedule (default %(default)s)")
-    mode.add_argument("--size", type=int, default=100, help="bytes of content of a message (default %(default)s)")
+    mode.add_argument("--size", type=_count, default=100, help="bytes of content of a message (default %(default)s)")
     return mode
 
 
 def _window(mode: argparse.ArgumentParser, seconds: float) -> None:
-    mode.add_argument("--seconds", type=float, default=seconds, help="measured (default %(default)s)")
+    mode.add_argument("--seconds", type=_positive, default=seconds, help="measured (default %(default)s)")
     mode.add_argument("--warm-up", type=float, default=3.0, help="seconds of load before that (default %(default)s)")
 
 
 def _clients(mode: argparse.ArgumentParser, count: int, what: str) -> None:
-    mode.add_argument("--clients", type=int, default=count, help=f"{what} (default %(default)s)")
+    mode.add_argument("--clients", type=_count, default=count, help=f"{what} (default %(default)s)")
 
 
 def _rates(text: str) -> tuple[float, ...]:
-    return tuple(float(rate) for rate in text.split(","))
+    return tuple(map(_positive, text.split(",")))
+
+
+def _positive(text: str) -> float:
+    if not 0 < (number := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} must be more than 0")
+    return number
+
+
+def _count(text: str) -> int:
+    return int(_positive(str(int(text))))
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.hostname or parts.port is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no server: expected http://host:port")
+    return f"http://{parts.netloc}"

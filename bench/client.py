@@ -7,19 +7,20 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from google.rpc import code_pb2, error_details_pb2
-from google.rpc.status_pb2 import Status
+from google.rpc import code_pb2
 
 from bench.http2 import End, GrpcStream
 from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
 from stonechat.messaging.v1.event_pb2 import HelloPage, Result
-from stonechat.messaging.v1.messaging_service_pb2 import ConnectRequest, ConnectResponse, Hello, SendMessageRequest
+from stonechat.messaging.v1.messaging_service_pb2 import ConnectRequest, Hello, SendMessageRequest
+from stonechat_client.backoff import Backoff
+from stonechat_client.errors import from_status
+from stonechat_client.wire import CONNECT, Garbage, decode, encode
 
 CONNECT_SECONDS = 10.0
 _AT_ONCE = (
     64  # messages that are said again on a new stream before the first is answered, as the library of clients does
 )
-_PATH = "/stonechat.messaging.v1.MessagingService/Connect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def connect_headers(host: str, port: int, account: Account) -> tuple[tuple[str, 
     return (
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", _PATH),
+        (":path", CONNECT),
         (":authority", f"{host}:{port}"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
@@ -89,7 +90,7 @@ class Client:
         self._closing = False
         self._cut_here = False
         self._was_up = False
-        self._attempts = 0
+        self._backoff = Backoff()
         self._seen: set[int] = set()
         self._waiting: dict[int, tuple[int, bytes]] = {}  # request id → intended time, frame
         self._backlog: deque[int] = deque()  # those of them that were not said on this stream; bounded by the schedule
@@ -109,13 +110,13 @@ class Client:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await asyncio.get_running_loop().create_connection(lambda: stream, self._host, self._port)
         except (OSError, TimeoutError) as error:
-            self._ended(End(14, f"cannot connect: {type(error).__name__}"))
+            self._ended(End(code_pb2.UNAVAILABLE, f"cannot connect: {type(error).__name__}"))
             return
         self._stream = stream
         hello = Hello()
         for conversation_id, last_seq in self.known.items():
             hello.known.add(conversation_id=conversation_id, last_seq=last_seq)
-        stream.write(ConnectRequest(hello=hello).SerializeToString())
+        stream.write(encode(ConnectRequest(hello=hello)))
 
     def cut(self) -> None:
         """Close the connection as a dead network does, and come back."""
@@ -138,18 +139,12 @@ class Client:
         self._stream, self.is_up = None, False
         if self._closing:
             return
-        # As a client of ours does: 1, 2, 4, 8 … s with full jitter, or when the server says.
-        delay = random.uniform(0.0, min(8.0, 2.0**self._attempts))
-        self._attempts += 1
+        refusal = None if end.details is None else from_status(end.details)
+        delay = self._backoff.next_delay(refusal.retry_after if refusal is not None else None)
         if self._cut_here:
             self._cut_here, delay = False, 0.0
-        elif end.details is not None:
-            reason, retry_after = _refusal(end.details)
-            self._tally.endings[reason] += 1
-            if retry_after is not None:
-                delay = retry_after * random.uniform(1.0, 1.5)
         else:
-            self._tally.endings[str(end)] += 1
+            self._tally.endings[f"{refusal.code} {refusal.reason}" if refusal is not None else str(end)] += 1
         self._retry = asyncio.get_running_loop().call_later(delay, self.open)
 
     # ── what is sent ──
@@ -164,12 +159,9 @@ class Client:
 
     def send(self, to: str, number: int, intended_ns: int, padding: str) -> None:
         """Send message `number` (unique in the run), which was to be sent at `intended_ns`."""
-        frame = ConnectRequest(
-            request_id=number,
-            send=SendMessageRequest(
-                to=to, content=f"{number} {intended_ns} {padding}", type="text", client_message_id=f"b{number}"
-            ),
-        ).SerializeToString()
+        content = f"{number} {intended_ns} {padding}"
+        message = SendMessageRequest(to=to, content=content, type="text", client_message_id=f"b{number}")
+        frame = encode(ConnectRequest(request_id=number, send=message))
         tally = self._tally
         tally.sent += 1
         if tally.window[0] <= intended_ns < tally.window[1]:
@@ -190,7 +182,12 @@ class Client:
 
     def _message(self, message: bytes) -> None:
         now = time.monotonic_ns()
-        for event in ConnectResponse.FromString(message).events:
+        try:
+            events = decode(message).events
+        except Garbage as error:
+            self._tally.endings[str(error)] += 1
+            return self.cut()
+        for event in events:
             kind = event.WhichOneof("payload")
             if kind == "conversation_event":
                 self._event(event.conversation_event, now)
@@ -229,15 +226,13 @@ class Client:
         if waiting is None:
             return
         if result.HasField("error"):
-            reason, _ = _refusal(result.error)
-            if (
-                result.error.code == code_pb2.UNAVAILABLE
-            ):  # whether it had its effect is unknown: say it again, under the same id
+            error = from_status(result.error)
+            if error.transient:  # whether it had its effect is unknown: say it again, under the same id
                 self._tally.repeated += 1
                 asyncio.get_running_loop().call_later(random.random(), self._again, result.request_id)
             else:
                 del self._waiting[result.request_id]
-                self._tally.refused[reason] += 1
+                self._tally.refused[f"{error.code} {error.reason}"] += 1
             return
         del self._waiting[result.request_id]
         if self._backlog:
@@ -265,7 +260,7 @@ class Client:
         if page.complete and self._stream is not None:
             self.is_up = self._was_up = True
             self.up_at_ns = time.monotonic_ns()
-            self._attempts = 0
+            self._backoff.reset()
             self._backlog = deque(self._waiting)  # under the same ids: what was stored is not stored again
             for _ in range(_AT_ONCE):
                 self._say_next()
@@ -276,13 +271,3 @@ class Client:
         if last_seq > last:
             self.holes.append((conversation_id, last + 1, last_seq))
             self.known[conversation_id] = last_seq
-
-
-def _refusal(status: Status) -> tuple[str, float | None]:
-    """Code and reason of an error of ours, and after how many seconds to come back if it says so."""
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    for detail in status.details:
-        detail.Unpack(info)
-        detail.Unpack(retry)
-    wait = retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None
-    return f"{code_pb2.Code.Name(status.code)} {info.reason}", wait

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from bench.modes.ladder import BOUND_MS
 
@@ -71,6 +71,7 @@ def _latency(ladder: Sequence[Result]) -> Figure:
     )
     axes.plot([], [], "o", color="#444444", markerfacecolor="white", linestyle="", label="does not hold")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("messages a second")
     axes.set_ylabel("latency in ms (log scale)")

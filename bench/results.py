@@ -27,9 +27,15 @@ def surroundings() -> dict[str, Any]:
     }
 
 
+def check_writable(path: Path) -> None:
+    """Before anything is measured that could not be kept. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a"):
+        pass
+
+
 def append(path: Path, result: Mapping[str, Any]) -> None:
     """Add one measurement."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(result) + "\n")
 

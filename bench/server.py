@@ -51,6 +51,20 @@ class Server:
         return self._process is not None
 
     @property
+    def ended(self) -> int | None:
+        """The exit code of one that was started here and has ended."""
+        return None if self._process is None else self._process.poll()
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        log = self._log()
+        return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else ""
+
+    def _log(self) -> Path:
+        assert self._folder is not None
+        return self._folder / "log.jsonl"
+
+    @property
     def host(self) -> str:
         return urlsplit(self.url).hostname or ""
 
@@ -65,7 +79,7 @@ class Server:
     async def start(self) -> None:
         """Start it; when it ran before, on the same address and data. Raises ServerFailed."""
         assert self._folder is not None
-        out, log = self._folder / "out.txt", self._folder / "log.jsonl"
+        out, log = self._folder / "out.txt", self._log()
         listen = self.url or "http://127.0.0.1:0"
         others = {name: value for name, value in os.environ.items() if not name.startswith("STONECHAT_")}
         given = {name: value for name, value in os.environ.items() if name.startswith("STONECHAT_")}
@@ -87,7 +101,7 @@ class Server:
                 self.url = found[1]
                 return
             await asyncio.sleep(_LOOK_SECONDS)
-        raise ServerFailed(f"the server did not start; its log ends:\n{_tail(log)}")
+        raise ServerFailed(f"the server did not start; its log ends:\n{self.last_words()}")
 
     async def kill(self) -> None:
         """SIGKILL its Python process. Envoy goes with it; returns when both have."""
@@ -123,6 +137,12 @@ async def serving(url: str | None, pid: int | None) -> AsyncIterator[Server]:
         try:
             await server.start()
             yield server
+        except Exception as error:
+            if server.ended is None:
+                raise
+            raise ServerFailed(
+                f"the server ended with code {server.ended} while it was measured; its log ends:\n{server.last_words()}"
+            ) from error
         finally:
             await server.stop()
 
@@ -132,7 +152,3 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])

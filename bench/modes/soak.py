@@ -21,8 +21,8 @@ from bench.window import Load, measure
 PASSERS_BY = 200
 SLOW = 20
 PER_SECOND = 40.0
-# The server keeps the newest messages and their keys in memory, up to a bound (measured: full after 8,000). Filled first, they do
-# not look like a leak of connections.
+# The server keeps the newest messages and their keys in memory, up to a bound (measured: full after 8,000). Filled first, they
+# do not look like a leak of connections.
 FILL_MESSAGES = 9000
 _FILL_RATE = 200.0
 QUIET_SECONDS = 15.0  # after the last visit, which stays until everybody who is gone without a word was given up

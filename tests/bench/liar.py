@@ -48,6 +48,10 @@ class Session(asyncio.Protocol):
     def tell(self, *events: Event) -> None:
         self._http.send_data(1, message(ConnectResponse(events=events).SerializeToString()))
 
+    def babble(self) -> None:
+        """A gRPC message that is no frame of the contract."""
+        self._http.send_data(1, message(b"\xff\xff"))
+
     def refuse(self, *trailers: tuple[str, str]) -> None:
         self._http.send_headers(1, list(trailers), end_stream=True)
 

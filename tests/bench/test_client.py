@@ -177,6 +177,19 @@ async def test_a_refused_stream_comes_back_when_it_was_told_to():
         assert tally.endings == {"UNAVAILABLE busy": 1}
 
 
+async def test_a_server_that_babbles_is_left_and_tried_again():
+    def answer(session: Session, frame: ConnectRequest) -> None:
+        session.tell(hello())
+        if not babbled:
+            babbled.append(True)
+            session.babble()
+
+    babbled: list[bool] = []
+    async with connected(answer) as (client, tally, frames):
+        await until(lambda: len(frames) == 2 and client.is_up)
+        assert tally.endings == {"the server sent 2 bytes that are no frame": 1}
+
+
 async def test_a_cut_is_no_ending_of_the_servers():
     async with connected(telling()) as (client, tally, frames):
         client.cut()
