@@ -29,7 +29,7 @@ from stonechat_client.chat.chat import Change, Chat, NotPossible
 from stonechat_client.chat.commands import Command, Commands, parse
 from stonechat_client.client import Client
 from stonechat_client.errors import ClientError, SignedOut
-from stonechat_client.items import Item, StateChanged
+from stonechat_client.items import Item, Refused, StateChanged
 from stonechat_client.problems import Problem
 from stonechat_client.state import State
 from stonechat_client.timeline import TimelineMessage
@@ -128,6 +128,8 @@ class ChatApp(App[int]):
                 if self._to and state in (State.LIVE, State.OFFLINE):
                     to, self._to = self._to, ""
                     self.open_called(to)
+            case Refused(_, error):
+                self.notify(str(error), title="not sent", severity="error", markup=False)
             case Problem(kind, text):
                 self.notify(text, title=f"the server: {kind.value}", severity="warning", markup=False)
 

@@ -10,6 +10,7 @@ from stonechat_client.chat.actions import Actions
 from stonechat_client.chat.app.dialogs import Ask, Choose, Tell
 from stonechat_client.chat.app.palette import Offer
 from stonechat_client.chat.chat import Chat, NotPossible
+from stonechat_client.chat.text import one_row
 from stonechat_client.timeline import Delivery, TimelineMessage
 
 R = TypeVar("R")
@@ -63,10 +64,14 @@ class Deeds:
             yield Offer("Leave this group", "you will not see it any more", self._later(self.leave))
         yield Offer("Members", "who is here", self._later(self.members))
         if (own := room.last_message(own=True)) is not None:
-            yield Offer("Edit my last message", own.content[:60], self._later(self.on_message, own, "edit"))
-            yield Offer("Withdraw my last message", own.content[:60], self._later(self.on_message, own, "withdraw"))
+            yield Offer("Edit my last message", one_row(own.content)[:60], self._later(self.on_message, own, "edit"))
+            yield Offer(
+                "Withdraw my last message", one_row(own.content)[:60], self._later(self.on_message, own, "withdraw")
+            )
         if (last := room.last_message(own=False)) is not None:
-            yield Offer("React to the last message …", last.content[:60], self._later(self.on_message, last, "react"))
+            yield Offer(
+                "React to the last message …", one_row(last.content)[:60], self._later(self.on_message, last, "react")
+            )
             yield Offer(
                 "Copy the id of the last message", last.message_id, self._later(self.on_message, last, "copy id")
             )

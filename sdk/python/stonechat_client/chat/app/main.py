@@ -140,7 +140,8 @@ class Main(Horizontal):
     def write(self) -> None:
         """Go to where one writes."""
         self.remove_class("-list")
-        self.composer.focus()
+        # In a narrow terminal it comes into sight only now; what is out of sight takes no focus.
+        self.call_after_refresh(self.composer.focus)
 
     def toggle_list(self) -> None:
         """Go to the list of conversations; or back."""
@@ -149,7 +150,7 @@ class Main(Horizontal):
             self.write()
             return
         self.add_class("-list")
-        sidebar.focus()
+        self.call_after_refresh(sidebar.focus)
 
     def scroll_pages(self, pages: int) -> None:
         """Scroll the conversation, wherever the focus is."""

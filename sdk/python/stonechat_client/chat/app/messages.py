@@ -112,7 +112,9 @@ class MessageView(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="messages")
         self._rows: dict[str, tuple[Widget, Note | Entry, bool]] = {}
-        self._height_before = 0
+        self._reading: tuple[Widget, float] | None = None
+        """A row that is to stay where it is, and how far below the upper edge that is, while rows come or go above it."""
+        self._keeping = False
 
     @property
     def at_end(self) -> bool:
@@ -121,6 +123,7 @@ class MessageView(VerticalScroll, can_focus=False):
 
     def clear(self) -> None:
         """Another conversation comes."""
+        self._reading = None
         self._rows = {}
         self.remove_children()
         self.anchor()
@@ -128,17 +131,25 @@ class MessageView(VerticalScroll, can_focus=False):
     def show(self, wanted: Iterable[Note | Entry], numbers: bool) -> None:
         """These rows, in this order; `numbers` shows the seqs."""
         rows = {row.key: row for row in wanted}
+        self._reading = None if self.at_end else self._first_in_sight()
         with self.app.batch_update():
             for key in [key for key in self._rows if key not in rows]:
                 self._rows.pop(key)[0].remove()
-            first = next(iter(self._rows), None)
-            on_top = first is not None and first != next(iter(rows), None) and not self.at_end
             self._place(rows, numbers)
             self._rows = {key: self._rows[key] for key in rows}
-        if on_top:
-            # What was put in above must not move what is being read.
-            before = self.virtual_size.height
-            self.call_after_refresh(lambda: self.scroll_relative(y=self.virtual_size.height - before, animate=False))
+
+    def _first_in_sight(self) -> tuple[Widget, float] | None:
+        for row, _, _ in self._rows.values():
+            if isinstance(row, MessageRow) and row.virtual_region.y >= self.scroll_y:
+                return row, row.virtual_region.y - self.scroll_y
+        return None
+
+    def watch_virtual_size(self) -> None:
+        """Rows have come or gone: what is being read stays where it is."""
+        if self._reading is not None and (row := self._reading[0]).is_attached:
+            self._keeping = True
+            self.scroll_to(y=row.virtual_region.y - self._reading[1], animate=False, immediate=True, force=True)
+            self._keeping = False
 
     def _place(self, rows: dict[str, Note | Entry], numbers: bool) -> None:
         """Mount what is new, run by run, before the row that follows it; change what looks different."""
@@ -161,6 +172,9 @@ class MessageView(VerticalScroll, can_focus=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
+        if self._keeping:
+            return
+        self._reading = None  # the person has moved on
         if new_value < old_value and new_value <= 1:
             self.post_message(self.OlderWanted())
         elif self.at_end:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,24 @@ class Offers(Provider):
 
     async def discover(self) -> Hits:
         for offer in self._offering.offers():
-            yield DiscoveryHit(offer.title, offer.do, help=offer.what)
+            yield DiscoveryHit(Content(offer.title), offer.do, offer.title, _plain(offer.what))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for offer in self._offering.offers():
-            if (score := matcher.match(offer.title)) > 0:
-                yield Hit(score, matcher.highlight(offer.title), offer.do, text=offer.title, help=offer.what)
+            score, offsets = matcher.fuzzy_search.match(query, offer.title)
+            if score > 0:
+                title = Content(offer.title)
+                for place in offsets:
+                    title = title.stylize(self.match_style or "bold", place, place + 1)
+                yield Hit(score, title, offer.do, offer.title, _plain(offer.what))
         name = query.strip()
         if name and " " not in name:
-            title = f"Open or begin the conversation with {name}"
-            yield Hit(0.01, title, lambda: self._offering.open_called(name), help="a user, or a group of yours")
+            title = Content(f"Open or begin the conversation with {name}")
+            what = _plain("a user, or a group of yours")
+            yield Hit(0.01, title, lambda: self._offering.open_called(name), help=what)
+
+
+def _plain(text: str) -> str:
+    """Text of others. The palette reads a string as markup, which it must not be; content it takes as it is."""
+    return Content(text)  # type: ignore[return-value]

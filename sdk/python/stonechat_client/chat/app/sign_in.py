@@ -69,6 +69,7 @@ class SignIn(ModalScreen[None]):
         except NotSignedIn as error:
             self._password = password
             self._show(self._advice(error), error.may_register)
+            self.query_one(Input).focus()
             return
         self.dismiss(None)
 
