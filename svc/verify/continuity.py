@@ -5,9 +5,10 @@ A session claims what stands above its `from`. Whoever is said to be quiet (`set
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from svc.verify.model import Member
-from svc.verify.testimony import From, Ledger, Left, Said, Saw
+from svc.verify.testimony import From, Ledger, Left, Said, Saw, Sent
 from svc.verify.verdict import Fault, Verdict
 
 
@@ -15,6 +16,7 @@ from svc.verify.verdict import Fault, Verdict
 class _View:
     """What one session has of the conversation. `known`: without holes up to here. `early`: seen above that."""
 
+    user_id: str
     began: int
     known: int
     newest: int
@@ -45,20 +47,17 @@ class Continuity:
     def check(self, said: Iterable[Said], ledgers: Mapping[str, Sequence[Ledger]], settled: bool) -> None:
         """What ledgers say of it, one after the other, each in its order. `ledgers`: all there are, by user."""
         mentioned: set[int] = set()
-        ledger: Ledger | None = None
-        session, view = 0, None
-        for one in said:
-            if ledger is None or one.ledger.number != ledger.number:
-                self._leave(ledger, view, settled)
-                view = None
-            elif one.session != session:
+        lines = (one for one in said if not isinstance(one.what, Sent))
+        for number, of_ledger in groupby(lines, lambda one: one.ledger.number):
+            mentioned.add(number)
+            view: _View | None = None
+            for _, of_session in groupby(of_ledger, lambda one: one.session):
                 self._close(view)
-            ledger, session_before, session = one.ledger, session, one.session
-            if isinstance(one.what, From | Saw | Left):
-                fresh = view is None or session_before != session
-                view = self._take(one, None if fresh else view)
-                mentioned.add(ledger.number)
-        self._leave(ledger, view, settled)
+                view = None
+                for one in of_session:
+                    view = self._take(one, view)
+            if view is not None:
+                self._leave(view, settled)
         if settled:
             self._check_mentioned(mentioned, ledgers)
 
@@ -68,7 +67,7 @@ class Continuity:
             text = f"a client had events up to {what.seq}, stored are those up to {self._head}"
             self._found(Fault.LOST, what.seq, text, said.where, what.seq - self._head)
         if view is None or (isinstance(what, From) and not view.following):
-            return _View(what.seq, what.seq, what.seq, said.where)
+            return _View(said.ledger.user_id, what.seq, what.seq, what.seq, said.where)
         view.where = said.where
         match what:
             case From(_, seq):
@@ -111,11 +110,9 @@ class Continuity:
             text = f"never saw {_span(view.known + 1, missing)}, but {view.newest}"
             self._found(Fault.LOST, view.known + 1, text, view.where, missing)
 
-    def _leave(self, ledger: Ledger | None, view: _View | None, settled: bool) -> None:
+    def _leave(self, view: _View, settled: bool) -> None:
         """A ledger says no more."""
-        if ledger is None or view is None:
-            return
-        member = self._members.get(ledger.user_id)
+        member = self._members.get(view.user_id)
         if not settled or member is None:
             self._close(view)
             return
@@ -124,7 +121,7 @@ class Continuity:
         end = max(self._head if member.member else member.seq, view.newest)
         if (missing := end - view.known - len(view.early)) > 0:
             gone = "" if view.following else " and left, but is part of it"
-            text = f"{ledger.user_id} never saw {_span(view.known + 1, missing)}{gone}; the newest is {end}"
+            text = f"{view.user_id} never saw {_span(view.known + 1, missing)}{gone}; the newest is {end}"
             self._found(Fault.LOST, view.known + 1, text, view.where, missing)
 
     def _check_mentioned(self, mentioned: set[int], ledgers: Mapping[str, Sequence[Ledger]]) -> None:

@@ -40,7 +40,11 @@ def told(verdict: dict[str, Any]) -> str:
 async def verified(server: Server, talk: Load, what: str) -> set[str]:
     """Let the population come to rest, read everything back through the API, and have it all verified: while the server runs,
     and after its end. Returns the conversations; prints the verdict with its totals."""
-    await talk.settle()
+    try:
+        await talk.settle()
+    except TimeoutError as late:
+        # Somebody waits for what does not come: whether it is lost is what one wants to know.
+        raise AssertionError(f"{late}\n  {told(await verify(server, talk.ledgers, settled=False))}") from late
     async with rest(server.url) as http:
         read = [
             await _read_back(http, account, talk.ledgers / f"reader{n}.ledger")

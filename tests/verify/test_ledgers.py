@@ -103,6 +103,22 @@ def test_what_another_session_hands_over_again_is_not(town):
     assert found(judged(town)) == []
 
 
+def test_a_session_may_be_acknowledged_something_before_it_follows(town):
+    """What waited in a queue is sent as soon as there is a connection."""
+    whole = town.ledger(U1).read_text()
+    town.ledger(U1).write_text(whole + _session(U1) + town.line(U1, sent(1)) + whole.partition("\n")[2])
+    assert found(judged(town)) == []
+
+
+def test_a_hole_counts_once_whatever_follows_it(town):
+    town.edit(U1, (town.line(U1, saw(4)), ""))
+    town.ledger(U1).write_text(town.ledger(U1).read_text() + _session(U1) + town.line(U1, sent(1)))
+    for settled in (True, False):
+        verdict = judged(town, settled=settled)
+        assert found(verdict) == [("lost", DIRECT, 4)]
+        assert verdict.counts["lost"] == 1
+
+
 def test_a_hole_is_lost_and_each_event_in_it_counts(town):
     town.edit(U2, (town.line(U2, saw(4)), ""), (town.line(U2, saw(5)), ""))
     for settled in (True, False):
