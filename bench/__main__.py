@@ -57,10 +57,11 @@ def _plan(args: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 async def run(args: argparse.Namespace) -> None:
-    """Measure, print, keep. Raises ServerFailed, GeneratorFailed, grpc.aio.AioRpcError."""
+    """Measure, print, keep. Raises ServerFailed, GeneratorFailed, OSError, grpc.aio.AioRpcError."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # else the server would outlive us
+    results.check_writable(args.json)
     around = results.surroundings()
     measured: list[dict[str, Any]] = []
     for mode, its in _plan(args):
@@ -97,11 +98,12 @@ def start(args: argparse.Namespace) -> int:
         return _report(args)
     try:
         asyncio.run(run(args))
-    except (ServerFailed, GeneratorFailed) as error:
+    except (ServerFailed, GeneratorFailed, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except grpc.aio.AioRpcError as error:
-        print(f"bench: a call failed: {error.code().name} {error.details()}", file=sys.stderr)
+        where = args.server or "the server that was started"
+        print(f"bench: {where} refused or did not answer: {error.code().name} {error.details()}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

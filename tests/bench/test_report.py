@@ -91,6 +91,7 @@ def test_a_page_without_its_marks_is_left_alone(tmp_path, text):
 
 def test_results_are_kept_a_line_each(tmp_path):
     path = tmp_path / "out" / "results.jsonl"
+    results.check_writable(path)
     for rate in (1, 2):
         results.append(path, {"rate": rate})
     assert results.read(path) == [{"rate": 1}, {"rate": 2}]
