@@ -126,7 +126,7 @@ async def test_a_conversation_that_shrinks_keeps_what_was_handed_over(client, se
         await server.post("another three")
         await server.post("four")
         assert await events(session, 1) == ["four"]
-        assert [event.message.content for event in client.cache.events(DIRECT, 9, 9)] == ["four", "three", "two", "one"]
+    assert [event.message.content for event in client.cache.events(DIRECT, 9, 9)] == ["four", "three", "two", "one"]
 
 
 async def test_an_event_without_a_place_is_left_out(client, server):

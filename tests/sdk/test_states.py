@@ -187,4 +187,27 @@ async def test_a_group_that_was_left_is_no_longer_known(client, server):
         assert await events(session, 1, "g9") == ["one"]
         await server.store(INBOX, left=ConversationLeft(conversation_id="g9", version=3, seq=1))
         await events(session, 1, INBOX)
-        assert set(client.cache.spans()) == {INBOX}
+    assert set(client.cache.spans()) == {INBOX}
+
+
+async def test_what_a_program_dies_of_is_handed_to_the_next_session_again(kept):
+    server, cache, open_client = kept
+    cache.begin(DIRECT, 0)
+    for text in ("one", "two", "three"):
+        await server.post(text, push=0)
+
+    async def first_two():
+        async with open_client() as client:
+            await client.sign_in("alice", "password")
+            async with client.connect() as session:
+                assert await events(session, 2) == ["one", "two"]
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await first_two()
+    assert cache.spans()[DIRECT].last == 1
+    for text in ("two", "three"):
+        async with open_client() as client:
+            assert await client.resume()
+            async with client.connect() as session:
+                assert await events(session, 1) == [text]

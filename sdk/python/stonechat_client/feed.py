@@ -2,17 +2,26 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Record = Callable[[], None]
+"""Writes something down."""
 
 
 class Feed(Generic[T]):
-    """A queue between tasks of one event loop: several put in, one takes out."""
+    """A queue between tasks of one event loop: several put in, one takes out.
+
+    Whoever takes an item is done with it when it asks for the next one. Only then is what belongs to it written down
+    (`after`), so a program that dies while it handles an item gets it again.
+    """
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._items: deque[T] = deque()
+        self._items: deque[tuple[T, list[Record]]] = deque()
+        self._taken: list[Record] = []  # what is to be written down when the program is done with what it took last
+        self._busy = False
         self._filled = asyncio.Event()
         self._freed = asyncio.Event()
         self._ended = False
@@ -24,8 +33,23 @@ class Feed(Generic[T]):
 
     def push(self, item: T) -> None:
         """Put in at once, beyond the bound if need be: the caller asks for room first, or has few such items."""
-        self._items.append(item)
+        self._items.append((item, []))
         self._filled.set()
+
+    def after(self, record: Record) -> None:
+        """Write this down when the program is done with everything that was put in so far."""
+        if self._items:
+            self._items[-1][1].append(record)
+        elif self._busy:
+            self._taken.append(record)
+        else:
+            record()
+
+    def done(self) -> None:
+        """The program is done with what it took last."""
+        self._busy = False
+        while self._taken:
+            self._taken.pop(0)()
 
     async def put(self, item: T) -> None:
         """Put in, once there is room."""
@@ -43,7 +67,9 @@ class Feed(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        """Wait for an item and take it. Cancelling loses none. After the last one raises what ended the feed."""
+        """Wait for an item and take it. Cancelling loses none. After the last one raises what ended the feed; raises OSError
+        when something cannot be written down."""
+        self.done()
         while not self._items:
             if self._error is not None:
                 raise self._error
@@ -52,4 +78,6 @@ class Feed(Generic[T]):
             self._filled.clear()
             await self._filled.wait()
         self._freed.set()
-        return self._items.popleft()
+        item, self._taken = self._items.popleft()
+        self._busy = True
+        return item

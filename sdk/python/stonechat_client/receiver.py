@@ -148,14 +148,26 @@ class Receiver:
             self._ledger.follows(name, seq)
         return first
 
+    # What is written down of a conversation follows what the program was handed before, and is done with.
+
     def _begun(self, conversation_id: str, seq: int) -> None:
-        self._cache.begin(conversation_id, seq)
-        self._ledger.follows(conversation_id, seq)
+        def record() -> None:
+            self._cache.begin(conversation_id, seq)
+            self._ledger.follows(conversation_id, seq)
+
+        self._feed.after(record)
 
     def _ended(self, conversation_id: str, seq: int) -> None:
-        self._cache.forget(conversation_id)
-        self._ledger.left(conversation_id, seq)
+        def record() -> None:
+            self._cache.forget(conversation_id)
+            self._ledger.left(conversation_id, seq)
+
+        self._feed.after(record)
         self._times.pop(conversation_id, None)
+
+    def _record(self, event: ConversationEvent) -> None:
+        self._cache.add(event)
+        self._ledger.saw(event)
 
     def _compare(self, event: ConversationEvent) -> None:
         name, seq = event.conversation_id, event.seq
@@ -183,8 +195,7 @@ class Receiver:
         if not self._positions.was_handed(name, event.seq - 1):
             return  # forgotten while it waited for room
         self._positions.handed(name, event.seq)
-        self._cache.add(event)
-        self._ledger.saw(event)
+        self._feed.after(lambda: self._record(event))
         if event.sender_id == self._user_id:
             self._own(event)
         match event.WhichOneof("body"):

@@ -38,6 +38,9 @@ class Session:
     pulled), hello_page (what differs from what was known), typing and read_mark (the newest counts; left out when the program
     is slow); StateChanged; Delivered and Refused for what was queued; Problem when the server does what it may not. It
     ends with SignedOut when no token is good any more, or with CallFailed when the server refuses the session for good.
+
+    The program is done with an item when it asks for the next one, or leaves without an error. Then cache and ledger have it:
+    what a program dies of, it is handed again by a later session on the same cache.
     """
 
     def __init__(self, calls: Calls, cache: Cache, ledger: Ledger, known: Mapping[str, int]) -> None:
@@ -74,6 +77,8 @@ class Session:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if error is None:
+            self._feed.done()
         self._end(None)
 
     def __aiter__(self) -> AsyncIterator[Item]:

@@ -8,6 +8,10 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to the parser of the subcommand."""
+    parser.description = (
+        "Checks the promises of the contract on every surface of a running server: the same answers, order, repeats, errors and"
+        " limits on each. It makes throw-away users, leaves their groups and signs their devices out; the accounts stay."
+    )
     parser.epilog = "Exit code: 0 all green, 1 a promise is broken, 2 the suite could not run."
     parser.add_argument(
         "url", nargs="?", default=DEFAULT_URL, metavar="URL", help=f"the server, {DEFAULT_URL} if not given"

@@ -20,6 +20,7 @@ from stonechat_conformance.surfaces.table import SURFACES
 
 GREEN, BROKEN, COULD_NOT_RUN = 0, 1, 2
 _CONNECT_SECONDS = 10.0
+_WIDEST = 60  # of a case's name, so that its line fits on a terminal
 _CASE_FACTOR = 4.5  # a case waits for several things
 
 
@@ -93,15 +94,14 @@ class Progress:
         """A case begins."""
         self.at += 1
         if self.out.isatty():
-            self.out.write(f"\r\033[K[{self.at}/{len(self.cases)}] {case.name} …")
+            self.out.write(f"\r\033[K[{self.at}/{len(self.cases)}] {_short(case.name)} …")
             self.out.flush()
 
     def done(self, case: Case, outcomes: list[Outcome]) -> None:
         """A case has ended."""
         (row,) = report.rows([case], outcomes, self.surfaces)
-        self._say(
-            ("\r\033[K" if self.out.isatty() else "") + f"{case.name:{self._width}}  {report.cells(row, self.surfaces)}"
-        )
+        begin = "\r\033[K" if self.out.isatty() else ""
+        self._say(f"{begin}{_short(case.name):{self._width}}  {report.cells(row, self.surfaces)}")
 
     def end(self, lines: list[str]) -> None:
         """All have ended."""
@@ -110,10 +110,14 @@ class Progress:
 
     @property
     def _width(self) -> int:
-        return max(len(case.name) for case in self.cases)
+        return max(len(_short(case.name)) for case in self.cases)
 
     def _say(self, line: str) -> None:
         print(line, file=self.out, flush=True)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
 
 
 def _chosen(patterns: list[str] | None) -> list[Case]:
