@@ -1,6 +1,7 @@
 """A session hands over everything once and in order, and gets every send an answer, whatever happens to its streams."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import grpc
@@ -229,6 +230,22 @@ async def test_a_send_without_an_answer_is_said_again_and_stored_once(client, se
             seqs = [(await send).seq for send in sends]
     assert seqs == list(range(1, 11))
     assert [event.message.content for event in server.conversations[DIRECT]] == [str(number) for number in range(10)]
+
+
+async def test_a_send_that_is_too_old_to_be_repeated_ends_with_its_outcome_unknown(client, server, monkeypatch):
+    """A server knows a message by its id for 24 hours: said again after that, it might be a second one."""
+    now = time.time()
+    async with client.connect() as session:
+        await connected(session)
+        server.answers = False
+        send = asyncio.create_task(session.send(DIRECT, "hello", new_id()))
+        await server.until(lambda: server.conversations[DIRECT])
+        monkeypatch.setattr("stonechat_client.requests.time.time", lambda: now + 24 * 3600)
+        server.answers = True
+        await server.cut()
+        with pytest.raises(CallFailed) as raised:
+            await send
+        assert raised.value.reason == "OUTCOME_UNKNOWN"
 
 
 async def test_more_sends_than_may_be_in_flight_all_arrive_in_order(client, server):

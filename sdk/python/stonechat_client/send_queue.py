@@ -14,14 +14,13 @@ from stonechat_client.backoff import Backoff
 from stonechat_client.cache.port import Cache, Queued
 from stonechat_client.errors import CallFailed, ClientError, InvalidRequest, QueueFull
 from stonechat_client.items import Delivered, Refused
+from stonechat_client.requests import REPEATABLE_SECONDS
 from stonechat_client.rules import check
 
 MOST = 10_000
 """Messages that may wait."""
 AT_A_TIME = 16
 """Destinations that are served at a time, with one message each."""
-REPEATABLE_SECONDS = 23 * 3600.0
-"""For so long after a message was first said it may be said again blindly. A server knows it by its id for 24 hours."""
 
 Send = Callable[[str, str, str], Awaitable[Sent]]
 """`to`, content, client_message_id. Repeats over breaks by itself. Cancelled: the outcome is unknown."""
