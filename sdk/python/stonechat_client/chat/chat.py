@@ -21,7 +21,7 @@ from stonechat_client.chat.outgoing import Outgoing
 from stonechat_client.chat.reading import Reading
 from stonechat_client.chat.room import Room
 from stonechat_client.client import Client, new_id
-from stonechat_client.errors import CallFailed, NotReachable
+from stonechat_client.errors import CallFailed, ClientError, NotReachable
 from stonechat_client.items import Delivered, Item, Refused, StateChanged
 from stonechat_client.session import Session
 from stonechat_client.state import State
@@ -34,6 +34,7 @@ _LISTED = 1_000
 _REMEMBERED = 100
 _LAST = 20
 _TELL_TYPING_SECONDS = 4.0
+_SETTLE_SECONDS = 5.0
 
 
 class NotPossible(Exception):
@@ -119,19 +120,41 @@ class Chat:
 
     async def edit(self, message_id: str, content: str, key: str = "") -> Sent:
         """Replace the text of an own message of the open conversation; returns when that is stored. Raises ClientError."""
-        return await self.session.edit(self._open().conversation_id, message_id, content, key or new_id())
+        key = key or new_id()
+        return await self._change(key, self.session.edit(self._open().conversation_id, message_id, content, key))
 
     async def withdraw(self, message_id: str, key: str = "") -> Sent:
         """Take an own message back; as `edit`."""
-        return await self.session.withdraw(self._open().conversation_id, message_id, key or new_id())
+        key = key or new_id()
+        return await self._change(key, self.session.withdraw(self._open().conversation_id, message_id, key))
 
     async def toggle(self, message: TimelineMessage, emoji: str, key: str = "") -> Sent:
         """React to a message, or take that back if it is there already; as `edit`."""
-        removed = self.user_id in message.reactions.get(emoji, ())
-        room = self._open()
-        return await self.session.react(
-            room.conversation_id, message.message_id, emoji, key or new_id(), removed=removed
+        key, removed = key or new_id(), self.user_id in message.reactions.get(emoji, ())
+        conversation_id = self._open().conversation_id
+        return await self._change(
+            key, self.session.react(conversation_id, message.message_id, emoji, key, removed=removed)
         )
+
+    async def _change(self, key: str, change: Awaitable[Sent]) -> Sent:
+        self.outgoing.expect(key)
+        try:
+            sent = await change
+        except ClientError:
+            self.outgoing.failed(key)
+            raise
+        self.outgoing.answered(key)
+        return sent
+
+    async def settle(self) -> None:
+        """Before a change of what was just said: it gets its number with its acknowledgement. Waits for that, a moment, and
+        not at all without a connection."""
+        if self.session.state in (State.LIVE, State.CATCHING_UP):
+            await self.outgoing.settle(_SETTLE_SECONDS)
+
+    def unmade(self) -> int:
+        """How many edits, withdrawals and reactions are not acknowledged. Unlike messages they end with the program."""
+        return len(self.outgoing.unanswered - {queued.client_message_id for queued in self.waiting()})
 
     def dismiss(self, client_message_id: str) -> None:
         """The person has seen that a message was refused."""

@@ -1,6 +1,7 @@
 """What was said and has not come back yet."""
 
 import asyncio
+from collections.abc import Set
 from contextlib import suppress
 
 
@@ -11,6 +12,11 @@ class Outgoing:
         self._unanswered: set[str] = set()
         self._unseen: set[str] = set()
         self._moved = asyncio.Event()
+
+    @property
+    def unanswered(self) -> Set[str]:
+        """What is not answered."""
+        return self._unanswered
 
     def expect(self, client_message_id: str) -> None:
         """Something was said."""

@@ -37,6 +37,8 @@ from stonechat_client.timeline import TimelineMessage
 R = TypeVar("R")
 _DRAW_SECONDS = 0.03
 _LEAVE_SECONDS = 3.0
+_TYPED = 100
+"""Lines that may wait for those before them."""
 _SHORT_SECONDS = 0.5
 """Catching up for less than this is not worth a word."""
 
@@ -63,6 +65,7 @@ class ChatApp(App[int]):
         self._to = to
         self._password = password
         self._may_register = register
+        self._typed: asyncio.Queue[str] = asyncio.Queue(_TYPED)
         self._talking: Worker[None] | None = None
         self._waiting_to_draw = Change(0)
         self._state_shown = StateChanged(State.CONNECTING)
@@ -81,6 +84,7 @@ class ChatApp(App[int]):
         self.set_interval(1.0, lambda: self._changed(Change.STATE | Change.LIST))
         self._changed(Change.STATE)
         self._talking = self.run_worker(self._talk(), name="talk")
+        self.run_worker(self._listen(), name="listen")
 
     # The connection
 
@@ -116,7 +120,10 @@ class ChatApp(App[int]):
             self.chat = Chat(client, session, known, self._account.username, self._changed, self._told)
             self.deeds = Deeds(self.chat, self)
             self._changed(Change.STATE | Change.LIST)
-            await self.chat.run()
+            try:
+                await self.chat.run()
+            finally:
+                self.chat = self.deeds = None  # what it stands on is closed
 
     async def _told(self, item: Item) -> None:
         match item:
@@ -156,6 +163,8 @@ class ChatApp(App[int]):
                 self.screen_stack[0].query_one("#state", Static).update(Content("leaving …"))
                 await self.chat.outgoing.settle(_LEAVE_SECONDS)
             waiting = len(self.chat.waiting())
+            if unmade := self.chat.unmade():
+                self.last_words.append(f"{unmade} edits, withdrawals or reactions were not made")
         if waiting and self._account.path is not None:
             self.last_words.append(f"{waiting} not sent yet: they wait here, and are sent when you start again")
         elif waiting:
@@ -195,11 +204,13 @@ class ChatApp(App[int]):
         """Have something done; if it does not work, say why."""
         self.run_worker(self._try(deed), group="deeds", exclusive=False)
 
-    async def _try(self, deed: Awaitable[object]) -> None:
+    async def _try(self, deed: Awaitable[object]) -> bool:
         try:
             await deed
         except (NotPossible, ClientError) as error:
             self.notify(str(error), severity="error", markup=False)
+            return False
+        return True
 
     def open_called(self, name: str) -> None:
         """Open the conversation with a user or a group."""
@@ -224,23 +235,32 @@ class ChatApp(App[int]):
             self.chat.types()
 
     @on(Composer.Submitted)
-    def _submitted(self, event: Composer.Submitted) -> None:
-        said = parse(event.text)
-        if said and self.chat is not None:
-            self.do(self._say(self.chat, event.text, said))
-
-    async def _say(self, chat: Chat, text: str, said: Command | str) -> None:
-        composer, editing = self._main.composer, self._main.editing
-        if editing is not None:
-            composer.done()
+    async def _submitted(self, event: Composer.Submitted) -> None:
+        if (editing := self._main.editing) is not None:
             self._main.edit(None)
-            await chat.edit(editing.message_id, said if isinstance(said, str) else text)
-        elif isinstance(said, Command):
-            composer.done()
-            await self._obey(chat, said)
-        else:
-            chat.say(said)
-            composer.done()
+            if self.chat is not None:
+                self.do(self.chat.edit(editing.message_id, event.text))
+            return
+        try:
+            self._typed.put_nowait(event.text)
+        except asyncio.QueueFull:
+            self._main.composer.give_back(event.text)
+
+    async def _listen(self) -> None:
+        """One after the other: what is said behind `/to bob` is for bob."""
+        while True:
+            text = await self._typed.get()
+            if not await self._try(self._say(text)):
+                self._main.composer.give_back(text)
+
+    async def _say(self, text: str) -> None:
+        if self.chat is None:
+            raise NotPossible("not signed in yet")
+        said = parse(text)
+        if isinstance(said, Command):
+            await self._obey(self.chat, said)
+        elif said:
+            self.chat.say(said)
             self._main.messages.anchor()
 
     async def _obey(self, chat: Chat, command: Command) -> None:
@@ -257,6 +277,7 @@ class ChatApp(App[int]):
             case "/history":
                 self._main.look_back()
             case _:
+                await chat.settle()
                 await Commands(chat, self.deeds.actions, self._start).obey(command)
 
     def _start(self, what: str, key: str, change: Coroutine[Any, Any, Sent]) -> None:

@@ -11,10 +11,10 @@ _REMEMBERED = 100
 
 
 class Composer(TextArea):
-    """`Submitted` carries what was written; it stays in place until `done` is called."""
+    """`Submitted` carries what was written, in the order in which it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Send", priority=True),
+        Binding("enter", "submit", "Send"),
         Binding("shift+enter,alt+enter,ctrl+j", "newline", "New line", show=False),
         Binding("up", "up", show=False),
         Binding("down", "down", show=False),
@@ -42,12 +42,10 @@ class Composer(TextArea):
         self._place = 0
         self._draft = ""
 
-    def done(self) -> None:
-        """What was written is on its way."""
-        if self.text.strip() and self._written[-1:] != [self.text]:
-            self._written = [*self._written, self.text][-_REMEMBERED:]
-        self._place = len(self._written)
-        self.text = ""
+    def give_back(self, text: str) -> None:
+        """What was sent could not be taken: unless the person writes something else by now, it is there again."""
+        if not self.text:
+            self.write(text)
 
     def write(self, text: str) -> None:
         """Put a text in place, to go on with it."""
@@ -55,12 +53,23 @@ class Composer(TextArea):
         self.move_cursor(self.document.end)
 
     async def _on_key(self, event: events.Key) -> None:
+        # Not by a binding with priority, which would overtake the letters that were typed just before.
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.action_submit()
+            return
         await super()._on_key(event)
         if event.is_printable:
             self.post_message(self.Writing())
 
     def action_submit(self) -> None:
-        self.post_message(self.Submitted(self.text))
+        if text := self.text.strip():
+            if self._written[-1:] != [self.text]:
+                self._written = [*self._written, self.text][-_REMEMBERED:]
+            self._place = len(self._written)
+            self.text = ""  # at once: what is typed from here on belongs to the next message
+            self.post_message(self.Submitted(text))
 
     def action_newline(self) -> None:
         self.insert("\n")

@@ -23,7 +23,6 @@ from stonechat_client.session import Session
 from stonechat_client.state import State
 from stonechat_client.timeline import TimelineMessage
 
-_SETTLE_SECONDS = 5.0
 _LEAVE_SECONDS = 10.0
 _PAGE = 50
 _NEWEST = 2**62
@@ -88,8 +87,7 @@ class Plain:
         try:
             match meant:
                 case Command():
-                    # `/edit` right behind a message means that one, which gets its number with its acknowledgement.
-                    await self._chat.outgoing.settle(_SETTLE_SECONDS)
+                    await self._chat.settle()
                     await self._obey(meant)
                 case _Say(content, name, key):
                     await self._chat.outgoing.fewer_than(_MOST_WAITING)
@@ -154,7 +152,6 @@ class Plain:
             self._write(tell.history(room.conversation_id, item, self._chat.names, self._chat.user_id))
 
     def _start(self, what: str, key: str, change: Coroutine[Any, Any, Sent]) -> None:
-        self._chat.outgoing.expect(key)
         task = asyncio.create_task(self._finish(what, key, change), name=f"stonechat chat: {what}")
         self._changes.add(task)
         task.add_done_callback(self._changes.discard)
@@ -163,10 +160,8 @@ class Plain:
         line = self._line
         try:
             self._write(tell.stored(key, await change))
-            self._chat.outgoing.answered(key)
         except ClientError as error:
             self.lost += 1
-            self._chat.outgoing.failed(key)
             self._write(events.Error(f"{what}: {error}", line))
 
     def _changed(self, change: Change) -> None:
