@@ -1,7 +1,9 @@
 """Every mode, small, against the real product: what was sent is accounted for to the last message."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -15,11 +17,21 @@ from bench.server import Server, ServerFailed, serving
 PARTS = {"server", "envoy"}
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    """The product on a fresh data folder."""
-    async with serving(None, None) as running:
-        yield running
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """The product on a data folder that was fresh for the first test."""
+    with asyncio.Runner() as runner:
+        running = serving(None, None)
+        yield runner.run(_entered(running))
+        runner.run(_left(running))
+
+
+async def _entered(running: AbstractAsyncContextManager[Server]) -> Server:
+    return await running.__aenter__()
+
+
+async def _left(running: AbstractAsyncContextManager[Server]) -> None:
+    await running.__aexit__(None, None, None)
 
 
 async def results_of(run: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
