@@ -12,7 +12,7 @@ KILLS = 20
 SEED = 20240607
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_twenty_kills_under_load_lose_double_and_reorder_nothing(server):
     """SIGKILL of the whole process group, Envoy included, at random points; restarted on the same folder each time. Every fifth
     start is killed too, as soon as it has an Envoy: the owner is at what the former one left, and clients come back."""

@@ -148,26 +148,27 @@ class Receiver:
             self._ledger.follows(name, seq)
         return first
 
-    # What is written down of a conversation follows what the program was handed before, and is done with.
+    # What is written down of a conversation follows what the program was handed before, and is done with. The ledger first: if
+    # the program dies in between, the event is handed over again, and a ledger may say so in two sessions.
 
     def _begun(self, conversation_id: str, seq: int) -> None:
         def record() -> None:
-            self._cache.begin(conversation_id, seq)
             self._ledger.follows(conversation_id, seq)
+            self._cache.begin(conversation_id, seq)
 
         self._feed.after(record)
 
     def _ended(self, conversation_id: str, seq: int) -> None:
         def record() -> None:
-            self._cache.forget(conversation_id)
             self._ledger.left(conversation_id, seq)
+            self._cache.forget(conversation_id)
 
         self._feed.after(record)
         self._times.pop(conversation_id, None)
 
     def _record(self, event: ConversationEvent) -> None:
-        self._cache.add(event)
         self._ledger.saw(event)
+        self._cache.add(event)
 
     def _compare(self, event: ConversationEvent) -> None:
         name, seq = event.conversation_id, event.seq
