@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make run` and `make test` set themselves up on a machine that has Python 3.11 and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check gen lock clean
+.PHONY: help run test conformance bench check gen lock clean
 
 help:                    ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -11,6 +11,9 @@ run: .venv/.runtime      ## serve everything from one process; needs nothing els
 
 test: .venv/.dev         ## every test that needs no external back end
 	@.venv/bin/pytest
+
+conformance: .venv/.dev  ## check every promise on every surface; writes the table in README.md
+	@.venv/bin/python -m tools.conformance
 
 bench: .venv/.dev        ## measure the embedded default, in under five minutes
 	@.venv/bin/python -m bench all
