@@ -266,7 +266,9 @@ class Chat:
                 if item.state is State.LIVE:
                     self._live.set()
                     self.names.ask_again()
-                self._changed(Change.STATE)
+                elif item.state is State.OFFLINE:
+                    self.conversations.nobody_types()
+                self._changed(Change.STATE | Change.LIST)
             case Delivered(key, sent):
                 self.outgoing.answered(key)
                 self._said.pop(key, None)

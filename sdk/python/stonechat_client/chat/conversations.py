@@ -109,6 +109,11 @@ class Conversations:
         if one is not None and user_id != self._user_id:
             one.typing[user_id] = self._now() + TYPING_SECONDS
 
+    def nobody_types(self) -> None:
+        """There is no connection: who writes is not known any more."""
+        for one in self._all.values():
+            one.typing.clear()
+
     def typists(self, conversation_id: str) -> list[str]:
         """Who writes now."""
         one, now = self._all.get(conversation_id), self._now()

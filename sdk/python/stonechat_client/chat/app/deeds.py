@@ -14,7 +14,7 @@ from stonechat_client.chat.text import one_row
 from stonechat_client.timeline import Delivery, TimelineMessage
 
 R = TypeVar("R")
-EMOJI = ("👍", "❤️", "😂", "🎉", "😮", "😢", "🙏", "👀")
+EMOJI = ("👍", "❤", "😂", "🎉", "😮", "😢", "🙏", "👀")
 
 
 class Screens(Protocol):

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from stonechat_client.chat.app.entries import GLYPHS, Entry, Note
 from stonechat_client.timeline import Delivery, TimelineMessage
 
-_PEOPLE = ("$text-primary", "$text-success", "$text-warning", "$text-secondary", "$text-error")
+_PEOPLE = ("$text-primary", "$text-success", "$text-error")
 _MARKS = {
     Delivery.WAITING: "$text-warning",
     Delivery.STORED: "$foreground-muted",
@@ -184,7 +184,7 @@ class MessageView(VerticalScroll, can_focus=False):
 def _text(entry: Entry) -> Iterable[str | tuple[str, str] | Content]:
     message = entry.message
     if entry.sender:
-        colour = "$text-accent" if entry.own else _PEOPLE[zlib.crc32(message.sender_id.encode()) % len(_PEOPLE)]
+        colour = "$text-accent" if entry.own else _PEOPLE[zlib.adler32(entry.sender.encode()) % len(_PEOPLE)]
         yield (entry.sender, f"bold {colour}")
         yield "\n"
     if message.withdrawn:
