@@ -150,3 +150,30 @@ def test_a_group_of_which_the_inbox_says_nothing_more_goes_on_from_where_it_was_
     assert followed.handed["g1"] == [10, 11]
     followed.positions.joined("g1", 6)  # too late: order is what counts
     assert followed.positions.missing() == []
+
+
+def test_a_group_that_was_left_and_joined_again_while_the_program_was_away_goes_on_to_its_end():
+    followed = Followed({"inbox.u1": 3, "g1": 10})
+    followed.positions.exists("g1", 25)
+    followed.positions.exists("inbox.u1", 5)
+    followed.positions.settle()
+    for name, seq in followed.pull():
+        if (name, seq) == ("inbox.u1", 4):
+            followed.positions.left("g1", 11)
+        if (name, seq) == ("inbox.u1", 5):
+            followed.positions.joined("g1", 20)
+    assert followed.handed["g1"] == [20, 21, 22, 23, 24, 25]
+    assert followed.begun["g1"] == 19
+
+
+def test_an_inbox_that_comes_after_its_group_takes_nothing_back():
+    """The group tells that the user left, came again and was written to; only then the inbox says so."""
+    followed = Followed({"inbox.u1": 3, "g1": 10})
+    followed.positions.settle()
+    for seq in (11, 12, 13):
+        followed.push("g1", seq)
+    followed.positions.left("g1", 11)
+    followed.positions.joined("g1", 12)
+    assert list(followed.pull()) == []
+    followed.push("g1", 14)
+    assert followed.handed["g1"] == [11, 12, 13, 14]

@@ -172,6 +172,15 @@ async def test_a_group_begins_with_joining_it_and_ends_with_leaving(client, serv
     assert server.hellos[1] == {INBOX: 2}
 
 
+async def test_a_group_that_was_left_and_joined_again_while_away_comes_up_to_its_end(client, server):
+    for text in ("known", "left", "not for us", "joined", "one", "two"):
+        await server.post(text, "g9", push=0)
+    await server.store(INBOX, left=ConversationLeft(conversation_id="g9", version=2, seq=2))
+    await server.store(INBOX, joined=ConversationJoined(conversation_id="g9", version=3, seq=4))
+    async with client.connect({INBOX: 0, "g9": 1}) as session:
+        assert await events(session, 3, "g9") == ["joined", "one", "two"]
+
+
 async def test_a_conversation_that_was_lost_while_pulling_is_left_out(client, server):
     async with client.connect({"g9": 1}) as session:
         await connected(session)

@@ -41,6 +41,8 @@ class Positions:
         self._settled = False
         self._unplaced: set[str] = set()
         """Groups that are new and were named before the inbox was read, which says where they begin."""
+        self._told_beyond: dict[str, int] = {}
+        """Of groups that were left: up to where there are events beyond that, for who joins again."""
 
     def settle(self) -> None:
         """The server has named every conversation that there was."""
@@ -92,7 +94,17 @@ class Positions:
         elif position is None:
             self._begin(conversation_id, seq - 1)
         self._unplaced.discard(conversation_id)
-        self.exists(conversation_id, seq)
+        self.exists(conversation_id, max(seq, self._told_beyond.pop(conversation_id, 0)))
+
+    def left(self, conversation_id: str, seq: int) -> None:
+        """The user went out of the conversation with the event seq, the last one they get. The inbox may say so late: who was
+        handed more has joined again since."""
+        position = self._positions.get(conversation_id)
+        if position is None or position.handed > seq:
+            return
+        if position.target > seq:
+            self._told_beyond[conversation_id] = position.target
+        self.forget(conversation_id)
 
     def forget(self, conversation_id: str) -> None:
         """The user is no longer part of it."""

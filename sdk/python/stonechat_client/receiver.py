@@ -206,7 +206,7 @@ class Receiver:
                 self._positions.joined(event.joined.conversation_id, event.joined.seq)
                 self._wake(event.joined.conversation_id)
             case "left":
-                self._positions.forget(event.left.conversation_id)
+                self._positions.left(event.left.conversation_id, event.left.seq)
 
     def _exists(self, conversation_id: str, seq: int) -> None:
         self._positions.exists(conversation_id, seq)
