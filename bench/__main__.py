@@ -22,10 +22,10 @@ from bench.server import Server, ServerFailed, serving
 
 # What `all` runs: small enough for five minutes, large enough to say something.
 _ALL: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("ladder", {"rates": RATES[1:], "keep_going": False, "clients": 100, "seconds": 8.0, "warm_up": 2.0}),
-    ("group", {"rate": 20.0, "clients": 300, "seconds": 8.0, "warm_up": 2.0}),
-    ("idle", {"clients": 500}),
-    ("storm", {"clients": 500}),
+    ("ladder", {"rates": RATES[1:], "keep_going": False, "clients": 100, "seconds": 10.0, "warm_up": 2.0}),
+    ("group", {"rate": 20.0, "clients": 500, "seconds": 10.0, "warm_up": 2.0}),
+    ("idle", {"clients": 1000}),
+    ("storm", {"clients": 1000}),
     ("kill", {"rate": 200.0, "clients": 60, "seconds": 12.0, "warm_up": 2.0}),
 )
 
