@@ -1,6 +1,7 @@
 """Stand between the suite and a good server, and break one promise: for gRPC message by message, for HTTP/1.1 byte by byte."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -124,7 +125,9 @@ async def grpc_proxy(url: str, breach: Breach) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def listening(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """The URL of a TCP server that does this with each connection."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -140,9 +143,9 @@ async def listening(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter]
             tasks.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for task in list(tasks):
@@ -151,7 +154,7 @@ async def listening(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def byte_proxy(url: str, *swaps: tuple[bytes, bytes]) -> AsyncIterator[str]:
+async def byte_proxy(url: str, *swaps: tuple[bytes, bytes], tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """The URL of a server that is the one at `url`, but that some bytes of what it says are others (as many)."""
     host, _, port = url.removeprefix("http://").rpartition(":")
 
@@ -176,5 +179,5 @@ async def byte_proxy(url: str, *swaps: tuple[bytes, bytes]) -> AsyncIterator[str
             forwarding.cancel()
             upstream_writer.close()
 
-    async with listening(serve) as proxied:
+    async with listening(serve, tls) as proxied:
         yield proxied

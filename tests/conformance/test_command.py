@@ -100,6 +100,20 @@ async def test_a_file_that_cannot_be_written_is_told_before_anything_runs(kept: 
     assert "results.json: No such file or directory" in err
 
 
+async def test_who_interrupts_it_is_obeyed(kept: Product):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "svc", "conformance", kept.url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    while not (await process.stdout.readline()).startswith(b"a message arrives"):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+
+
 # Servers that are down, or half up
 
 

@@ -9,8 +9,9 @@ from stonechat_conformance.case import Case
 from stonechat_conformance.contract import METHODS
 from stonechat_conformance.patience import Patience
 from stonechat_conformance.people import People, people, server
-from stonechat_conformance.run import run
-from tests.conformance.checked import check, failed, named
+from stonechat_conformance.run import Outcome, run
+from stonechat_conformance.surfaces.table import SURFACES
+from tests.conformance.checked import PATIENCE, check, failed, named
 from tests.conformance.proxy import Breach, grpc_proxy
 from tests.mesh.product import Product, product
 
@@ -43,6 +44,28 @@ async def test_it_gives_up_on_who_never_answers(kept: Product):
     assert [why for why in reasons[:3] if why.startswith("not run")] == []
     assert {why.partition(", the last")[0] for why in reasons[3:]} == {"not run: 3 cases in a row got no answer here"}
     assert len(reasons) == len(outcomes)
+
+
+async def test_it_ends_when_the_server_dies_in_the_middle(tmp_path: Path):
+    with product(tmp_path) as dying:
+        outcomes: list[Outcome] = []
+        cases = named("a message arrives", "what just fits is taken", "GetGroup without a token", "every list in pages")
+        async with server(dying.url, PATIENCE) as tested:
+            async for _, found in run(tested, cases, list(SURFACES)):
+                outcomes += found
+                dying.process.kill()
+                await asyncio.to_thread(dying.process.wait)
+    assert {outcome.case.name for outcome in outcomes if outcome.failure is None} == {"a message arrives"}
+    later = [outcome for outcome in outcomes if outcome.failure]
+    assert len(later) == sum(len(case.surfaces()) for case in cases[1:])
+    assert all(outcome.failure.came for outcome in later)
+
+
+async def test_on_a_native_stream_calls_of_messaging_are_frames(kept: Product):
+    """The unary call that does the same is never answered, and is not missed."""
+    cases = named("a message arrives", "SendMessage repeated", "SendMessage.content: string.max_bytes 16384")
+    async with grpc_proxy(kept.url, Breach(stuck=["SendMessage"])) as url:
+        assert failed(await check(url, cases, "connect")) == {}
 
 
 async def test_a_case_has_a_deadline(kept: Product):

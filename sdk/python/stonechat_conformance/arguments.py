@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--case", action="append", metavar="PATTERN", help="only cases whose name has this text or matches it (*, ?)"
     )
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="who signed the certificate of an https URL (PEM)")
     parser.add_argument("--list", action="store_true", help="list the cases with their promises, and run nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome to a file, for programs")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown, progress to stderr")

@@ -6,8 +6,10 @@ import json
 import sys
 import time
 from argparse import Namespace
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
-from typing import TextIO
+from pathlib import Path
+from typing import TextIO, cast
 from urllib.parse import urlsplit
 
 from stonechat_conformance import report
@@ -50,15 +52,19 @@ async def _run(url: str, cases: list[Case], surfaces: list[str], args: Namespace
     patience = Patience(args.patience, args.patience * _CASE_FACTOR)
     outcomes: list[Outcome] = []
     started = time.monotonic()
-    # Opened before anything runs, so that a wrong path is told at once.
-    results = _writable(args.json) if args.json else None
-    async with server(url, patience) as tested:
+    async with AsyncExitStack() as stack:
+        # Opened before anything runs, so that a wrong path is told at once.
+        results = stack.enter_context(_opened(args.json, "w")) if args.json else None
+        if args.ca:
+            stack.enter_context(_opened(args.ca, "r"))
+        tested = await stack.enter_async_context(server(url, patience, args.ca))
         progress.begin(url, tested.prefix)
-        async for case, found in run(tested, cases, surfaces, progress.running):
-            outcomes += found
-            progress.done(case, found)
-    if results:
-        with results:
+        # Closed at once when it is interrupted, so that it tidies up.
+        async with aclosing(run(tested, cases, surfaces, progress.running)) as running:
+            async for case, found in running:
+                outcomes += found
+                progress.done(case, found)
+        if results:
             json.dump(report.as_json(url, outcomes), results, ensure_ascii=False, indent=1)
     table = report.rows(cases, outcomes, surfaces)
     lines = report.markdown_table(table, surfaces) if args.markdown else ["", *report.text_table(table, surfaces)]
@@ -167,8 +173,8 @@ async def _reachable(text: str) -> str:
     return url
 
 
-def _writable(path: object) -> TextIO:
+def _opened(path: Path, mode: str) -> TextIO:
     try:
-        return open(str(path), "w", encoding="utf-8")  # noqa: PTH123 - closed when it is written
+        return cast(TextIO, path.open(mode, encoding="utf-8"))
     except OSError as error:
-        raise CouldNotRun(f"--json {path}: {error.strerror}") from None
+        raise CouldNotRun(f"{path}: {error.strerror}") from None

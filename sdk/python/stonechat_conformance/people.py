@@ -5,6 +5,7 @@ import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from stonechat.users.v1 import user_service_pb2 as users
@@ -20,8 +21,9 @@ T = TypeVar("T")
 class Server:
     """A server under test, and what the cases of one run share on it."""
 
-    def __init__(self, url: str, stack: AsyncExitStack, patience: Patience) -> None:
+    def __init__(self, url: str, stack: AsyncExitStack, patience: Patience, authority: Path | None = None) -> None:
         self.url = url
+        self.authority = authority
         self.patience = patience
         self.prefix = f"t{secrets.token_hex(3)}"
         self._stack = stack
@@ -53,10 +55,10 @@ class Server:
 
 
 @asynccontextmanager
-async def server(url: str, patience: Patience) -> AsyncIterator[Server]:
-    """A server for one run."""
+async def server(url: str, patience: Patience, authority: Path | None = None) -> AsyncIterator[Server]:
+    """A server for one run. `authority`: see `network`."""
     async with AsyncExitStack() as stack:
-        found = Server(url, stack, patience)
+        found = Server(url, stack, patience, authority)
         stack.push_async_callback(found.close)
         yield found
 
@@ -110,7 +112,7 @@ class People:
 @asynccontextmanager
 async def people(server: Server, surface: str = "connect") -> AsyncIterator[People]:
     """People with connections of their own; all their devices are taken down in the end."""
-    async with network(server.url) as connections, AsyncExitStack() as stack:
+    async with network(server.url, server.authority) as connections, AsyncExitStack() as stack:
         yield People(server, surface, connections, stack)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +53,25 @@ class Outcome:
 
 async def run(
     server: Server, cases: Iterable[Case], surfaces: list[str], begins: Callable[[Case], None] = lambda _: None
-) -> AsyncIterator[tuple[Case, list[Outcome]]]:
+) -> AsyncGenerator[tuple[Case, list[Outcome]], None]:
     """Each case with its outcomes on those of the surfaces that it has. Never raises what a server does."""
     unusable = await _try_surfaces(server, surfaces)
     silent = dict.fromkeys(surfaces, 0)
-    for case in cases:
-        begins(case)
-        chosen = [name for name in surfaces if name not in case.without]
-        outcomes = await asyncio.gather(*(_outcome(server, case, name, unusable) for name in chosen))
-        for outcome in outcomes:
-            name = outcome.surface
-            silent[name] = silent[name] + 1 if outcome.failure and outcome.failure.no_answer else 0
-            if silent[name] == _GIVES_UP_AFTER:
-                last = outcome.failure.what if outcome.failure else ""
-                unusable[name] = f"not run: {_GIVES_UP_AFTER} cases in a row got no answer here, the last: {last}"
-        yield case, outcomes
-    for guests in server.guests:
-        await leave(guests)
+    try:
+        for case in cases:
+            begins(case)
+            chosen = [name for name in surfaces if name not in case.without]
+            outcomes = await asyncio.gather(*(_outcome(server, case, name, unusable) for name in chosen))
+            for outcome in outcomes:
+                name = outcome.surface
+                silent[name] = silent[name] + 1 if outcome.failure and outcome.failure.no_answer else 0
+                if silent[name] == _GIVES_UP_AFTER:
+                    last = outcome.failure.what if outcome.failure else ""
+                    unusable[name] = f"not run: {_GIVES_UP_AFTER} cases in a row got no answer here, the last: {last}"
+            yield case, outcomes
+    finally:
+        for guests in server.guests:
+            await leave(guests)
 
 
 async def _try_surfaces(server: Server, surfaces: list[str]) -> dict[str, str]:

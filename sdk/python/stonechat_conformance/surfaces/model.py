@@ -1,10 +1,10 @@
 """What every surface offers."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 import httpx
@@ -18,7 +18,7 @@ from stonechat_conformance.contract import Method
 class Network:
     """Connections to one product, as one client process has them."""
 
-    url: str
+    dial: Callable[..., httpx.AsyncClient]  # another HTTP client, by what is special about it
     channel: grpc.aio.Channel
     http1: httpx.AsyncClient
     http2: httpx.AsyncClient
@@ -72,11 +72,6 @@ class Surface(Caller, Protocol):
 
 STREAM_SECONDS = 60.0
 """A stream that says nothing for so long is dead: a Heartbeat comes every 25 seconds."""
-
-
-def dialling(url: str) -> dict[str, Any]:
-    """How every HTTP client of a surface is opened. No certificates are read for a URL that needs none: that costs 20 ms."""
-    return {"base_url": url, "trust_env": False, "verify": url.startswith("https://")}
 
 
 _extra: ContextVar[dict[str, str] | None] = ContextVar("extra", default=None)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat_conformance.contract import METHODS, Method
 from stonechat_conformance.refusal import Broken, from_details
-from stonechat_conformance.surfaces.model import STREAM_SECONDS, Batch, Network, Place, dialling, headers
+from stonechat_conformance.surfaces.model import STREAM_SECONDS, Batch, Network, Place, headers
 
 TRAILERS = 0x80
 
@@ -95,9 +95,7 @@ class GrpcWeb:
         frames = Frames(self._text)
         # A connection of its own: httpcore holds back answers on a connection where two streams are silent.
         async with (
-            httpx.AsyncClient(
-                **dialling(self.network.url), timeout=STREAM_SECONDS, http1=self._text, http2=not self._text
-            ) as http,
+            self.network.dial(timeout=STREAM_SECONDS, http1=self._text, http2=not self._text) as http,
             http.stream("POST", path, headers=self._headers(token), content=self._encode(body)) as answer,
         ):
             _check_head(answer)
