@@ -1,7 +1,6 @@
 """The open conversation beside the list of all of them."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from textual import on
@@ -93,6 +92,8 @@ class Main(Horizontal):
             view.clear()
             self.edit(None)
         if room is not None:
+            if view.at_end and view.max_scroll_y > 0 and self._wanted > 2 * _SHOWN:
+                self._wanted = _SHOWN  # the person is back at the end; each row costs with every change
             items = room.items[-self._wanted :]
             view.show(entries(items, chat.names, chat.user_id, room.read_seq, datetime.now(UTC)), self._numbers)
             self.call_after_refresh(self.look)
@@ -112,20 +113,25 @@ class Main(Horizontal):
             self.run_worker(self._look_back(), group="look back", exclusive=False)
 
     async def _look_back(self) -> None:
+        """Page by page, until what came before fills the screen above what is being read."""
         async with self._looking_back:
-            chat = self._chat
-            if chat is None or chat.room is None:
-                return
-            room = chat.room
-            if self._wanted >= len(room.items):
-                if room.complete or chat.state.state in (State.CONNECTING, State.SIGNED_OUT, State.CLOSED):
-                    return
-                with suppress(ClientError):  # without a connection there is only what the cache has
-                    if not await chat.older():
+            while (chat := self._chat) is not None and (room := chat.room) is not None:
+                if self._wanted >= len(room.items):
+                    if room.complete or chat.state.state in (State.CONNECTING, State.SIGNED_OUT, State.CLOSED):
                         return
-            if chat.room is room:
-                self._wanted += _SHOWN
-                self._draw_messages(chat)
+                    try:
+                        if not await chat.older():
+                            return
+                    except ClientError:
+                        return  # without a connection there is only what the cache has
+                if chat.room is room:
+                    self._wanted += _SHOWN
+                    self._draw_messages(chat)
+                drawn = asyncio.Event()
+                self.call_after_refresh(drawn.set)
+                await drawn.wait()
+                if self.messages.scroll_y > 1:
+                    return
 
     def edit(self, message: TimelineMessage | None) -> None:
         """Have the person change this message; None goes back to new ones."""

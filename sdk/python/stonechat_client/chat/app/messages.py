@@ -5,14 +5,15 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
+from textual.selection import Selection
 from textual.widget import Widget
 from textual.widgets import Static
 
+from stonechat_client.chat.app.beside import Beside
 from stonechat_client.chat.app.entries import GLYPHS, Entry, Note
 from stonechat_client.timeline import Delivery, TimelineMessage
 
@@ -36,7 +37,7 @@ class NoteRow(Static):
         self.update(Content(note.text))
 
 
-class MessageRow(Horizontal, can_focus=True):
+class MessageRow(Static, can_focus=True):
     """A message. Enter, a click or a letter asks for what can be done with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,28 +59,21 @@ class MessageRow(Horizontal, can_focus=True):
             self.what = what
 
     def __init__(self, entry: Entry, numbers: bool) -> None:
-        super().__init__(classes="message")
+        super().__init__(classes="message", markup=False)
         self.entry = entry
-        self._numbers = numbers
-        self._text = Static(classes="text", markup=False)
-        self._meta = Static(classes="meta", markup=False)
-        self._draw()
-
-    def compose(self) -> ComposeResult:
-        yield self._text
-        yield self._meta
+        self.show(entry, numbers)
 
     def show(self, entry: Entry, numbers: bool) -> None:
         """It looks like this now."""
-        self.entry, self._numbers = entry, numbers
-        self._draw()
-
-    def _draw(self) -> None:
-        entry = self.entry
+        self.entry = entry
         self.set_class(bool(entry.sender), "-first")
         self.set_class(entry.own, "-own")
-        self._text.update(Content.assemble(*_text(entry)))
-        self._meta.update(Content.assemble(*_meta(entry, self._numbers)))
+        self.update(Beside(Content.assemble(*_text(entry)), Content.assemble(*_meta(entry, numbers))))
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """What the person has marked with the mouse: the text without the time beside it."""
+        visual = self.visual
+        return (selection.extract(visual.text.plain), "\n") if isinstance(visual, Beside) else None
 
     def on_click(self, event: events.Click) -> None:
         if not self.screen.selections:  # else it was the end of marking text
@@ -169,6 +163,10 @@ class MessageView(VerticalScroll, can_focus=False):
                 self._rows[key] = (widget, row, numbers)
         if run:
             self.mount_all(run)
+
+    def on_mouse_scroll_up(self) -> None:
+        if self.scroll_y <= 1:
+            self.post_message(self.OlderWanted())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
