@@ -89,15 +89,17 @@ def _ladder_table(number: int, run: Sequence[Result]) -> Iterator[str]:
         "",
     )
     cpu = "".join(f" {part} µs |" for part in parts)
-    yield f"| messages/s | p50 ms | p90 | p99 | p99.9 | max | delivered | missing | wrong |{cpu} holds |"
-    yield "|---" * (10 + len(parts)) + "|"
+    yield f"| messages/s | p50 ms | p90 | p99 | p99.9 | max | delivered | missing | wrong |{cpu} cores of others | holds |"
+    yield "|---" * (11 + len(parts)) + "|"
     for result in run:
         latency = " | ".join(table.ms(value) for value in result["latency_ms"].values())
         used = "".join(
             f" {result['cpu'][part]['us_per_message']:.0f} |" if part in result["cpu"] else " - |" for part in parts
         )
         counts = f"{result['delivered']} of {result['due']} | {result['missing']} | {result['wrong']}"
-        yield f"| {result['rate']:g} | {latency} | {counts} |{used} {'yes' if result['holds'] else 'no'} |"
+        busy = "-" if result.get("others_cores") is None else f"{result['others_cores']:.1f}"
+        holds = "yes" if result["holds"] else "no"
+        yield f"| {result['rate']:g} | {latency} | {counts} |{used} {busy} | {holds} |"
 
 
 def _of_ladder(run: Sequence[Result]) -> dict[str, float | None]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+_QUIET_CORES = 0.15  # what a machine does by itself
+
 
 def line(result: Mapping[str, Any]) -> str:
     """One measurement, in one line."""
@@ -12,7 +14,9 @@ def line(result: Mapping[str, Any]) -> str:
 def cpu(result: Mapping[str, Any], unit: str = "us_per_message") -> str:
     """CPU of each process, the generator's last; `-` when the server's processes are not known."""
     parts = sorted(result.get("cpu", {}).items(), key=lambda part: part[0] == "generator")
-    return "  ".join(f"{name} {used[unit]:.0f}" for name, used in parts) or "-"
+    text = "  ".join(f"{name} {used[unit]:.0f}" for name, used in parts) or "-"
+    busy = result.get("others_cores")
+    return text if busy is None or busy < _QUIET_CORES else f"{text}  (others kept {busy:.1f} cores busy)"
 
 
 def ms(value: float | None) -> str:

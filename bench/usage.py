@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+_BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
+
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -27,6 +29,8 @@ class Snapshot:
 
     at: float
     used: Mapping[str, Used]
+    machine_s: float
+    """CPU seconds that the whole machine was busy for, since it started."""
 
 
 def tree(pid: int) -> dict[str, int]:
@@ -60,7 +64,14 @@ def used(parts: Mapping[str, Iterable[int]]) -> Snapshot:
             cpu += times.user + times.system
             switches += counted
         found[part] = Used(cpu, switches)
-    return Snapshot(at, found)
+    machine = psutil.cpu_times()
+    return Snapshot(at, found, sum(getattr(machine, kind, 0.0) for kind in _BUSY))
+
+
+def others(before: Snapshot, after: Snapshot) -> float:
+    """How many cores everything else on the machine kept busy meanwhile, the work of the kernel for nobody included."""
+    ours = sum(after.used[part].cpu_s - before.used[part].cpu_s for part in after.used if part in before.used)
+    return max(0.0, (after.machine_s - before.machine_s - ours) / (after.at - before.at))
 
 
 def _switches(process: psutil.Process) -> int:

@@ -74,6 +74,7 @@ async def measure(people: Crowd, terms: Terms, load: Load) -> dict[str, Any]:
             "ack_ms": percentiles_ms(_all(reports, "ack_us")),
             "late_ms": percentiles_ms(_all(reports, "late_us")),
             "cpu": usage.between(before, after, in_window),
+            "others_cores": usage.others(before, after) if people.server.parts() else None,
         }
     )
 

@@ -29,7 +29,7 @@ async def run(server: Server, terms: Terms, rate: float) -> AsyncIterator[dict[s
             killing.cancel()
         back = await people.fleet.all("back", since_ns=at_ns)
         back_us = list(chain.from_iterable(each["back_us"] for each in back))
-        del result["cpu"]  # of two lives of the server
+        del result["cpu"], result["others_cores"]  # of two lives of the server
         yield {
             "mode": "kill",
             "clients": len(back_us),

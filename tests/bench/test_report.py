@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,9 @@ def test_a_process_is_charged_what_it_used():
         process.stdin.write(b"\n")
         process.stdin.flush()
         process.stdout.readline()
-        used = usage.between(before, usage.used(parts), messages=1000)["it"]
+        after = usage.used(parts)
+        used = usage.between(before, after, messages=1000)["it"]
+        assert usage.others(before, after) < usage.others(before, replace(after, used=before.used))
         assert usage.memory(process.pid).rss >= usage.memory(process.pid).pss > 1_000_000
         assert usage.tree(os.getpid())["server"] == os.getpid()
         assert process.pid in usage.tree(os.getpid()).values()
