@@ -5,8 +5,11 @@ from contextlib import AsyncExitStack
 from textual.events import Paste
 
 from stonechat_client import Client
+from stonechat_client.chat.app.messages import NoteRow
 from stonechat_client.state import State
 from tests.chat.people import PASSWORD, at_the_app
+from tests.chat.scripts import chatting
+from tests.chat.test_plain import documented
 
 STORED, READ, WAITING = "stored", "read", "waiting"
 
@@ -110,6 +113,42 @@ async def test_a_message_is_changed_with_the_mouse_and_the_keys(server, alice, b
         await b.until(lambda: b.rows[0].entry.message.withdrawn, "it was withdrawn")
         await b.sees("withdrawn")
         assert not any("hello bob" in row for row in b.screen)
+
+
+def shown(person):
+    """Every row of the open conversation, as text."""
+    return [str(row.visual) if isinstance(row, NoteRow) else row.entry.body for row in person.view.children]
+
+
+async def test_where_the_new_begins_is_shown(server, alice, bob, carol):
+    async with AsyncExitStack() as stack:
+        await registered(server.url, carol)
+        b = await stack.enter_async_context(at_the_app(bob, server.url))
+        a = await stack.enter_async_context(at_the_app(alice, server.url, to=bob))
+        await a.sees(bob)
+        await a.writes("one")
+        await b.opens(alice)
+        await b.has_said(("", "one"))
+        await a.writes("two")
+        await b.has_said(("", "one"), ("", "two"))
+        assert shown(b) == ["Today", "new", "one", "two"]  # bob has seen the second one come
+        await b.writes(f"/to {carol}")
+        await b.until(lambda: b.rows == [], "the other conversation is open")
+        await a.writes("three")
+        await a.writes("four")
+        await b.until(lambda: [row.unread for row in b.listed if row.title == alice] == [2], "two are unread")
+        await b.opens(alice)
+        await b.has_said(("", "three"), ("", "four"))
+        assert shown(b) == ["Today", "one", "two", "new", "three", "four"]
+
+
+async def test_a_script_is_told_that_somebody_types(server, alice, bob):
+    async with chatting(bob, server.url, "--register") as b, at_the_app(alice, server.url, to=bob) as a:
+        await a.sees(bob)
+        await a.writes("hello")
+        await b.sees("message", content="hello")
+        await a.pilot.press(*"hm")
+        assert set(await b.sees("typing", title=alice, sender=alice)) == {"event", *documented()["typing"]}
 
 
 async def test_what_is_older_comes_when_one_scrolls(server, alice, bob):

@@ -39,12 +39,12 @@ def histories(draw):
 
 @given(histories(), st.data())
 def test_pages_in_front_make_what_the_events_would_have_made(events, data):
-    whole = Room("g1", "u1", 0)
+    whole = Room("g1", "u1")
     for one in events:
         whole.apply(one)
     cut = data.draw(st.integers(0, len(events)))
     second = data.draw(st.integers(0, cut))
-    paged = Room("g1", "u1", 0)
+    paged = Room("g1", "u1")
     for one in events[cut:]:
         paged.apply(one)
     paged.older(events[second:cut])
@@ -58,7 +58,7 @@ def message(seq, sender="u2"):
 
 
 def test_a_page_that_does_not_fit_is_left_out():
-    room = Room("g1", "u1", 0)
+    room = Room("g1", "u1")
     room.apply(message(5))
     assert not room.older([message(2), message(3)])
     assert not room.older([])
@@ -71,7 +71,7 @@ def test_a_page_that_does_not_fit_is_left_out():
 
 
 def test_an_own_message_waits_is_stored_and_is_read():
-    room = Room("g1", "u1", 0)
+    room = Room("g1", "u1")
     room.say("k2", "text 2", NOW)
     assert [item.delivery for item in room.items] == [Delivery.WAITING]
     room.older([message(1)])
@@ -85,7 +85,7 @@ def test_an_own_message_waits_is_stored_and_is_read():
 
 
 def test_a_refused_message_stays_until_it_is_dismissed():
-    room = Room("g1", "u1", 0)
+    room = Room("g1", "u1")
     room.say("k", "text", NOW)
     room.refused("k", "too long")
     room.older([message(1)])
@@ -95,7 +95,7 @@ def test_a_refused_message_stays_until_it_is_dismissed():
 
 
 def test_the_last_message_is_one_that_is_still_there():
-    room = Room("g1", "u1", 0)
+    room = Room("g1", "u1")
     assert room.last_message(own=False) is None
     for one in (message(1, "u1"), message(2), message(3)):
         room.apply(one)

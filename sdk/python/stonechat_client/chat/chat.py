@@ -188,7 +188,8 @@ class Chat:
     def open(self, conversation_id: str) -> None:
         """Open a conversation, with what the cache has of it."""
         conversation = self.conversations.begin(conversation_id)
-        room = Room(conversation_id, self.user_id, conversation.read_seq)
+        begin = conversation.read_seq + 1 if conversation.unread else conversation.last_seq + 1
+        room = Room(conversation_id, self.user_id, range(begin, conversation.last_seq + 1))
         room.older(self._kept(conversation_id, _NEWEST))
         room.read_by("", self._known.read.get(conversation_id, 0))
         for queued in [*self.waiting(), *(queued for queued, _ in self._refused.values())]:

@@ -26,10 +26,10 @@ class Room:
     """The timeline of one conversation. Older pages are put in front of it; then all is folded again, because an old edit or
     reaction must not win over a newer one."""
 
-    def __init__(self, conversation_id: str, user_id: str, read_seq: int) -> None:
+    def __init__(self, conversation_id: str, user_id: str, unread: range = range(0)) -> None:
         self.conversation_id = conversation_id
-        self.read_seq = read_seq
-        """Up to where the user had read when it was opened."""
+        self.unread = unread
+        """The seqs that were unread when it was opened."""
         self._user_id = user_id
         self._events: list[ConversationEvent] = []
         self._said: dict[str, Said] = {}

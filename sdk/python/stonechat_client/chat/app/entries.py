@@ -37,10 +37,10 @@ class Entry:
 
 
 def entries(
-    items: Sequence[TimelineItem], names: Names, user_id: str, read_seq: int, now: datetime
+    items: Sequence[TimelineItem], names: Names, user_id: str, unread: range, now: datetime
 ) -> Iterator[Note | Entry]:
-    """The rows for these items. Above the first message of others behind `read_seq` (0 for none) is where the new begins."""
-    day, above, new_begins = "", None, read_seq > 0
+    """The rows for these items. Above the first of the messages that were `unread` stands that there the new begins."""
+    day, above, new_begins = "", None, bool(unread)
     for item in items:
         at = item.at or now
         if (today := text.day(at, now)) != day:
@@ -54,10 +54,9 @@ def entries(
                     yield Note(f"members {item.seq}", "members", f"{said} · {text.clock(at)}")
             case TimelineMessage():
                 own = item.sender_id == user_id
-                if new_begins and item.seq > read_seq:
+                if new_begins and item.seq in unread and not own:
                     new_begins, above = False, None
-                    if not own:
-                        yield Note("new", "new", "new")
+                    yield Note("new", "new", "new")
                 yield _entry(item, above, names, user_id, own, at)
                 above = item
 

@@ -76,7 +76,8 @@ class Main(Horizontal):
         self._chat = chat
         open_id = chat.room.conversation_id if chat.room is not None else ""
         if Change.LIST in change:
-            self.query_one(Sidebar).show(list(rows(chat, datetime.now(UTC))), open_id)
+            seen_id = open_id if self._in_sight else ""
+            self.query_one(Sidebar).show(list(rows(chat, datetime.now(UTC), seen_id)), open_id)
         if Change.ROOM in change:
             self._draw_messages(chat)
         self.query_one("#heading", Static).update(Content(chat.names.conversation(open_id) if open_id else ""))
@@ -95,7 +96,7 @@ class Main(Horizontal):
             if view.at_end and view.max_scroll_y > 0 and self._wanted > 2 * _SHOWN:
                 self._wanted = _SHOWN  # the person is back at the end; each row costs with every change
             items = room.items[-self._wanted :]
-            view.show(entries(items, chat.names, chat.user_id, room.read_seq, datetime.now(UTC)), self._numbers)
+            view.show(entries(items, chat.names, chat.user_id, room.unread, datetime.now(UTC)), self._numbers)
             self.call_after_refresh(self.look)
 
     def look(self) -> None:
@@ -104,8 +105,13 @@ class Main(Horizontal):
             return
         if self.messages.max_scroll_y <= 0:
             self.look_back()
-        if self.messages.at_end and self.app.app_focus and not self.has_class("-list"):
+        if self._in_sight:
             self._chat.saw()
+
+    @property
+    def _in_sight(self) -> bool:
+        """Whether the person sees the end of the open conversation."""
+        return self.messages.at_end and self.app.app_focus and not self.has_class("-list")
 
     def look_back(self) -> None:
         """Show what came before the first row."""

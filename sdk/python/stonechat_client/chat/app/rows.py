@@ -9,8 +9,8 @@ from stonechat_client.chat.chat import Chat
 from stonechat_client.chat.text import one_row, when
 
 
-def rows(chat: Chat, now: datetime) -> Iterator[Row]:
-    """One for each conversation, most recent first."""
+def rows(chat: Chat, now: datetime, seen_id: str) -> Iterator[Row]:
+    """One for each conversation, most recent first. Of `seen_id` nothing is unread: the person is looking at it."""
     for one in chat.conversations:
         typists = chat.conversations.typists(one.conversation_id)
         last = one_row(one.said)
@@ -23,7 +23,7 @@ def rows(chat: Chat, now: datetime) -> Iterator[Row]:
             chat.names.conversation(one.conversation_id),
             when(one.at, now) if one.last_seq else "",
             last,
-            one.unread,
+            0 if one.conversation_id == seen_id else one.unread,
             bool(typists),
         )
 
