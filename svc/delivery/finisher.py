@@ -52,13 +52,18 @@ class Finisher:
         self.offsets = dict(offsets)
         self.committed_at = self._clock.monotonic()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a round is not finished."""
+        return self._count > 0
+
     async def put(self, result: Round) -> None:
         """A round is stored and relayed. Waits while too many of them are not finished."""
         while self._count >= _WAITING:
             self._room.clear()
             await self._room.wait()
         self._waiting.append(result)
-        self._count += len(result.verdicts)
+        self._count += result.size
         self._wake.set()
 
     async def run(self) -> None:
@@ -67,8 +72,10 @@ class Finisher:
             await self._wake.wait()
             await self._pace.wait()
             result = self._take()
-            self._pace.ran(len(result.verdicts))
+            self._pace.ran(result.size)
             await self.finish(result)
+            self._count -= result.size
+            self._room.set()
 
     async def finish(self, result: Round) -> None:
         """Take one round, or several as one, through its last steps."""
@@ -99,12 +106,10 @@ class Finisher:
 
     def _take(self) -> Round:
         result = Round()
-        while self._waiting and len(result.verdicts) < _TOGETHER:
+        while self._waiting and result.size < _TOGETHER:
             result.absorb(self._waiting.pop(0))
-        self._count -= len(result.verdicts)
         if not self._waiting:
             self._wake.clear()
-        self._room.set()
         return result
 
 

@@ -306,14 +306,19 @@ class Owner:
     # Keeping going
 
     async def _watch(self, consumer: Consumer) -> None:
+        idle_at = self._clock.monotonic()
         while True:
             await self._clock.sleep(1.0)
             self.hub.tick()
             telemetry.LAG.set(consumer.lag())
-            since = self._clock.monotonic() - self._finisher.committed_at
-            if self._behind and since > STALL_SECONDS and await self._answers():
-                raise StalledError(f"records wait, nothing was committed for {since:.0f} s")
-            if not self._behind and since > RECOMMIT_SECONDS:
+            now, committed_at = self._clock.monotonic(), self._finisher.committed_at
+            waits = self._behind or self._finisher.is_behind
+            # A silence before the records that wait now says nothing of them.
+            idle_at = idle_at if waits else now
+            stalled = now - max(committed_at, idle_at)
+            if stalled > STALL_SECONDS and await self._answers():
+                raise StalledError(f"records wait, nothing was committed for {stalled:.0f} s")
+            if not waits and now - committed_at > RECOMMIT_SECONDS:
                 await self._finisher.commit()
 
     async def _answers(self) -> bool:

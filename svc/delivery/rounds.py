@@ -21,6 +21,11 @@ class Round:
     frames: dict[int, list[bytes]] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """What it holds, in verdicts and parked entries: one that names no conversation is parked without a verdict."""
+        return len(self.verdicts) + len(self.dead_letters)
+
     def absorb(self, later: "Round") -> None:
         """Take in the round that came after this one."""
         self.verdicts += later.verdicts

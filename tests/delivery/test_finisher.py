@@ -13,7 +13,7 @@ from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import SystemClock
-from svc.kernel.eventlog import ACCEPTED, EVENTS
+from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, Entry
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record
@@ -87,6 +87,18 @@ async def test_whoever_is_too_far_ahead_waits(world, monkeypatch):
             await ahead
         await committed(log, 2)
     assert b"".join(await announced(log)) == b"01"
+
+
+async def test_what_is_parked_without_a_verdict_counts_too(world, monkeypatch):
+    monkeypatch.setattr(finisher, "_WAITING", 10)
+    made, log = world
+    await made.put(Round(dead_letters=[Entry(0, "?", b"garbage")] * 10, next_offsets={0: 10}))
+    ahead = asyncio.create_task(made.put(a_round(10, [b"10"])))
+    done, _ = await asyncio.wait((ahead,), timeout=0.05)
+    assert not done
+    async with owned(made.run(), "finisher"):
+        await committed(log, 11)
+    assert len(await log.read(DEAD_LETTERS, 0, 0, 100)) == 10
 
 
 async def test_so_many_are_finished_together_and_no_more(world, monkeypatch):
