@@ -120,9 +120,9 @@ class Client:
 
     def cut(self) -> None:
         """Close the connection as a dead network does, and come back."""
-        self._cut_here = True
         self.is_up = False
         if self._stream is not None:
+            self._cut_here = True
             self._stream.abort()
 
     def close(self) -> None:
@@ -185,8 +185,9 @@ class Client:
         try:
             events = decode(message).events
         except Garbage as error:
-            self._tally.endings[str(error)] += 1
-            return self.cut()
+            if self._stream is not None:
+                self._stream.fail(code_pb2.INTERNAL, str(error))
+            return
         for event in events:
             kind = event.WhichOneof("payload")
             if kind == "conversation_event":

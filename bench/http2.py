@@ -100,7 +100,7 @@ class GrpcStream(asyncio.Protocol):
             return
         self._waiting += b"\0" + length.to_bytes(4, "big") + message
         if len(self._waiting) > MAX_WAITING:
-            self._fail(code_pb2.UNAVAILABLE, "the peer does not read")
+            self.fail(code_pb2.UNAVAILABLE, "the peer does not read")
         else:
             self._send_waiting()
 
@@ -113,7 +113,11 @@ class GrpcStream(asyncio.Protocol):
         """Reset the stream, as a client that cancels its call does, then close."""
         if self._transport is not None and not self._ended:
             self._transport.write(frame(RST_STREAM, 0, STREAM, (8).to_bytes(4, "big")))
-            self._fail(code_pb2.CANCELLED, "cancelled here")
+            self.fail(code_pb2.CANCELLED, "cancelled here")
+
+    def fail(self, code: int, message: str) -> None:
+        """End it here and now, for a reason of ours."""
+        self._end(End(code, message))
 
     def stop_reading(self) -> None:
         """From now on read nothing, as a client does that hangs."""
@@ -146,7 +150,7 @@ class GrpcStream(asyncio.Protocol):
         while end - at >= 9 and not self._ended:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if length > MAX_FRAME:
-                return self._fail(code_pb2.INTERNAL, f"a frame of {length} bytes: more than was allowed")
+                return self.fail(code_pb2.INTERNAL, f"a frame of {length} bytes: more than was allowed")
             after = at + 9 + length
             if after > end:
                 break
@@ -172,14 +176,14 @@ class GrpcStream(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(code_pb2.UNAVAILABLE, f"the connection was lost{f': {exc}' if exc else ''}")
+        self.fail(code_pb2.UNAVAILABLE, f"the connection was lost{f': {exc}' if exc else ''}")
 
     # ── frames ──
 
     def _data(self, flags: int, payload: bytes) -> None:
         if flags & PADDED:
             if len(payload) <= (payload or b"\0")[0]:
-                return self._fail(code_pb2.INTERNAL, "padding that is longer than its frame")
+                return self.fail(code_pb2.INTERNAL, "padding that is longer than its frame")
             payload = payload[1 : len(payload) - payload[0]]
         if self._message:
             self._message += payload
@@ -189,7 +193,7 @@ class GrpcStream(asyncio.Protocol):
         while end - at >= 5 and not self._ended:
             length = int.from_bytes(payload[at + 1 : at + 5], "big")
             if payload[at] or length > MAX_MESSAGE:
-                return self._fail(code_pb2.INTERNAL, "a message that is compressed, or longer than 4 MiB")
+                return self.fail(code_pb2.INTERNAL, "a message that is compressed, or longer than 4 MiB")
             after = at + 5 + length
             if after > end:
                 break
@@ -198,12 +202,12 @@ class GrpcStream(asyncio.Protocol):
         if at < end:
             self._message += payload[at:]
         if flags & END_STREAM:
-            self._fail(code_pb2.INTERNAL, "the stream ended without a status")
+            self.fail(code_pb2.INTERNAL, "the stream ended without a status")
         return None
 
     def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if self._block is not None and kind != CONTINUATION:
-            return self._fail(code_pb2.INTERNAL, "a header block was interrupted")
+            return self.fail(code_pb2.INTERNAL, "a header block was interrupted")
         if kind == HEADERS:
             padding, start = (payload[:1] or b"\0", 1) if flags & PADDED else (b"\0", 0)
             start += 5 if flags & PRIORITY else 0
@@ -213,7 +217,7 @@ class GrpcStream(asyncio.Protocol):
             self._block += payload
         if kind in (HEADERS, CONTINUATION):
             if self._block is None:
-                return self._fail(code_pb2.INTERNAL, "a header block without a beginning")
+                return self.fail(code_pb2.INTERNAL, "a header block without a beginning")
             return self._header_block(self._block, flags)
         if kind == SETTINGS and not flags & ACK:
             self._settings(payload)
@@ -224,22 +228,22 @@ class GrpcStream(asyncio.Protocol):
             self._window_update(stream, int.from_bytes(payload, "big") & 0x7FFF_FFFF)
         elif kind == RST_STREAM and stream == STREAM:
             code = int.from_bytes(payload, "big")
-            self._fail(_OF_RESET.get(code, code_pb2.INTERNAL), f"RST_STREAM with error code {code}")
+            self.fail(_OF_RESET.get(code, code_pb2.INTERNAL), f"RST_STREAM with error code {code}")
         elif kind == GOAWAY and int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF < STREAM:
             # Otherwise our stream may go on to its end: that is what a drain wants.
-            self._fail(code_pb2.UNAVAILABLE, f"GOAWAY with error code {int.from_bytes(payload[4:8], 'big')}")
+            self.fail(code_pb2.UNAVAILABLE, f"GOAWAY with error code {int.from_bytes(payload[4:8], 'big')}")
         return None
 
     def _header_block(self, block: bytearray, flags: int) -> None:
         if len(block) > 65_536:
-            return self._fail(code_pb2.INTERNAL, "a header block of more than 64 KiB")
+            return self.fail(code_pb2.INTERNAL, "a header block of more than 64 KiB")
         if not flags & END_HEADERS:
             return None
         self._block = None
         try:
             headers = {str(name): str(value) for name, value in self._decoder.decode(bytes(block))}
         except (hpack.HPACKError, UnicodeDecodeError) as error:
-            return self._fail(code_pb2.INTERNAL, f"a header block that cannot be read: {error}")
+            return self.fail(code_pb2.INTERNAL, f"a header block that cannot be read: {error}")
         if self._block_ends_stream or headers.get(":status", "200") != "200":
             self._end(_ending(headers))
         return None
@@ -269,9 +273,6 @@ class GrpcStream(asyncio.Protocol):
             del self._waiting[:size]
             self._stream_window -= size
             self._connection_window -= size
-
-    def _fail(self, code: int, message: str) -> None:
-        self._end(End(code, message))
 
     def _end(self, end: End) -> None:
         if self._ended:

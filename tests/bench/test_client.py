@@ -187,7 +187,7 @@ async def test_a_server_that_babbles_is_left_and_tried_again():
     babbled: list[bool] = []
     async with connected(answer) as (client, tally, frames):
         await until(lambda: len(frames) == 2 and client.is_up)
-        assert tally.endings == {"the server sent 2 bytes that are no frame": 1}
+        assert tally.endings == {"INTERNAL the server sent 2 bytes that are no frame": 1}
 
 
 async def test_a_cut_is_no_ending_of_the_servers():
