@@ -100,6 +100,17 @@ async def test_a_file_that_cannot_be_written_is_told_before_anything_runs(kept: 
     assert "results.json: No such file or directory" in err
 
 
+async def test_who_reads_no_further_sees_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "svc", "conformance", "--list"), stdout=write, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(write)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (2, b"")
+
+
 async def test_who_interrupts_it_is_obeyed(kept: Product):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "svc", "conformance", kept.url),

@@ -3,6 +3,7 @@
 import asyncio
 import fnmatch
 import json
+import os
 import sys
 import time
 from argparse import Namespace
@@ -44,6 +45,10 @@ async def conformance(args: Namespace) -> int:
         return await _run(url, cases, surfaces, args)
     except CouldNotRun as error:
         print(f"stonechat conformance: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except BrokenPipeError:
+        # Who reads the output has read enough; what is still in the buffer must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT_RUN
 
 

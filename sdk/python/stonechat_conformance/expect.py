@@ -29,7 +29,7 @@ def must_equal(came: object, expected: object, what: str = "both must be equal")
     elif _is_list(came) and _is_list(expected):
         at = next(i for i, (a, b) in enumerate(zip_longest(came, expected, fillvalue=_NOTHING)) if a != b)
         if at or max(len(came), len(expected)) > 1:
-            what += f" (number {at + 1} of {len(came)}, where {len(expected)} are expected, is the first that is not)"
+            what += f" ({len(came)} came where {len(expected)} are expected; they differ from number {at + 1} on)"
             came, expected = came[at : at + 1], expected[at : at + 1]
     raise Broken(what, expected=shown(expected), came=shown(came))
 
