@@ -88,7 +88,8 @@ async def test_a_message_is_changed_with_the_mouse_and_the_keys(server, alice, b
         await a.sees(bob)
         await a.writes("helo bob")
         await a.has_said((STORED, "helo bob"))
-        await b.opens(alice)
+        await b.sees(alice)
+        await b.pilot.click("#sidebar", offset=(5, 1))
         await b.has_said(("", "helo bob"))
 
         await b.pilot.click("MessageRow")
@@ -194,6 +195,9 @@ async def test_the_palette_opens_what_is_there_and_begins_what_is_not(server, al
         await a.asks("Copy the id")
         await a.sees("copied the id of the message")
         assert a.app.clipboard == a.rows[-1].entry.message.message_id
+        await a.asks("Theme")
+        await a.sees("nord")
+        await a.pilot.press("escape")
         await a.asks("Help")
         await a.sees("Ctrl-K")
         await a.pilot.press("escape", "ctrl+k")

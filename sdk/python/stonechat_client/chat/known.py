@@ -20,15 +20,15 @@ class Known:
         """Up to which seq somebody else has read, by conversation."""
         self._saved = ""
         if path is not None:
-            with suppress(OSError, ValueError, AttributeError, TypeError):
+            with suppress(OSError, ValueError, LookupError, AttributeError, TypeError):
                 self._load(path.read_text("utf-8"))
 
     def _load(self, text: str) -> None:
         kept = json.loads(text)
-        self.users.update({str(key): str(name) for key, name in kept["users"].items()})
-        self.groups.update({str(key): str(name) for key, name in kept["groups"].items()})
-        self.read.update({str(key): int(seq) for key, seq in kept["read"].items()})
-        self._saved = text
+        users = {str(key): str(name) for key, name in kept["users"].items()}
+        groups = {str(key): str(name) for key, name in kept["groups"].items()}
+        read = {str(key): int(seq) for key, seq in kept["read"].items()}
+        self.users, self.groups, self.read, self._saved = users, groups, read, text
 
     def save(self) -> None:
         """Write it down if it has changed. A disk that does not take it is no reason to stop."""
