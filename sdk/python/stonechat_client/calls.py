@@ -17,9 +17,10 @@ R = TypeVar("R", bound=Message)
 DEADLINE_SECONDS = 10.0
 
 _OPTIONS = [
-    # A connection that is gone without a word is noticed within 30 s.
+    # A connection that is gone without a word is noticed within 30 s. Left to itself gRPC looks at a silent one once a minute.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # How long to wait between attempts is decided here, not by the channel, which would wait up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 250),
     ("grpc.min_reconnect_backoff_ms", 250),

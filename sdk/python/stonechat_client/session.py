@@ -194,6 +194,8 @@ class Session:
                 self._feed.push(event)
                 if event.hello_page.complete:
                     self._status.set(State.CATCHING_UP)
+                    if self._stream is not None:
+                        self._stream.greeted()
             case "behind":
                 self._receiver.behind(event.behind.conversation_id, event.behind.last_seq)
             case _ if payload in _EPHEMERAL and self._feed.has_room():

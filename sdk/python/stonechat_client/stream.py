@@ -13,6 +13,8 @@ from stonechat_client.errors import NotReachable, from_rpc
 from stonechat_client.requests import MAX_IN_FLIGHT
 
 Handle = Callable[[Event], None]
+# By then Hello must have been answered whole. A server that is half up may take a stream and never say anything on it.
+GREETING_SECONDS = 60.0
 
 
 class Stream:
@@ -23,10 +25,21 @@ class Stream:
         self._outgoing: asyncio.Queue[ConnectRequest] = asyncio.Queue(4 * MAX_IN_FLIGHT)
         self._move = asyncio.Event()
         self._moving: asyncio.TimerHandle | None = None
+        self._greeting: asyncio.TimerHandle | None = None
+        self._broken = ""
 
     def write(self, frame: ConnectRequest) -> None:
-        """Say a frame, after those before it. There is room for all that may be in flight, and as much again."""
-        self._outgoing.put_nowait(frame)
+        """Say a frame, after those before it. There is room for all that may be in flight, and for as much again that was
+        cancelled meanwhile; a server that takes less than that is left."""
+        try:
+            self._outgoing.put_nowait(frame)
+        except asyncio.QueueFull:
+            self._break("the server takes nothing any more")
+
+    def greeted(self) -> None:
+        """Hello was answered whole."""
+        if self._greeting is not None:
+            self._greeting.cancel()
 
     def try_write(self, frame: ConnectRequest) -> None:
         """Say a frame that may be lost: it is, when too much waits already."""
@@ -39,12 +52,18 @@ class Stream:
         reader = asyncio.create_task(self._read(handle), name="stonechat stream reader")
         writer = asyncio.create_task(self._write(), name="stonechat stream writer")
         mover = asyncio.create_task(self._move.wait(), name="stonechat stream mover")
+        self._greeting = asyncio.get_running_loop().call_later(
+            GREETING_SECONDS, self._break, "the server has not answered in time"
+        )
         try:
             # A writer that fails says nothing new: the reader of the same call fails too, and knows why.
             await asyncio.wait((reader, mover), return_when=asyncio.FIRST_COMPLETED)
             if reader.done():
                 await reader
+            if self._broken:
+                raise NotReachable(self._broken)
         finally:
+            self._greeting.cancel()
             if self._moving is not None:
                 self._moving.cancel()
             await _cancelled((reader, writer, mover))
@@ -66,6 +85,10 @@ class Stream:
     def _move_after(self, seconds: float) -> None:
         if self._moving is None:  # asking once is enough
             self._moving = asyncio.get_running_loop().call_later(seconds, self._move.set)
+
+    def _break(self, why: str) -> None:
+        self._broken = why
+        self._move.set()
 
     async def _write(self) -> None:
         try:
