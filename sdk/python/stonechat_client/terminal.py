@@ -83,7 +83,7 @@ async def _in_a_pipe(account: "Account", args: argparse.Namespace) -> int:
         loop.add_signal_handler(number, this.cancel)
     try:
         async with account.device() as client:
-            if not await client.resume():
+            if not await account.resume(client):
                 password = args.password or os.environ.get(PASSWORD)
                 if not password:
                     raise NotSignedIn(f"no password: set {PASSWORD}, or give --password")

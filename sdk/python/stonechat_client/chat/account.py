@@ -15,6 +15,7 @@ from stonechat_client.errors import CacheUnusable, CallFailed, ClientError, Inva
 DEVICE = "stonechat chat"
 """What the list of the user's devices shows."""
 _SIGN_OUT_SECONDS = 2.0
+_RESUME_SECONDS = 1.0
 # What the contract says in patterns, for people.
 _RULES = {
     "username": "a username is 3 to 32 characters of a-z 0-9 . _ -, beginning with a letter",
@@ -73,6 +74,15 @@ class Account:
     def open_known(self) -> Known:
         """What it remembers beside that."""
         return Known(self.path.with_suffix(".json") if self.path else None)
+
+    async def resume(self, client: Client) -> bool:
+        """Go on as the device that is kept here; False when there is none that is good. A server that lets one wait is not
+        waited for: what is kept can be shown, and the session asks again."""
+        try:
+            async with asyncio.timeout(_RESUME_SECONDS):
+                return await client.resume()
+        except TimeoutError:
+            return True
 
     async def sign_in(self, client: Client, password: str, register: bool) -> None:
         """Make the client a device of the user; `register` creates the account when there is none. Raises NotSignedIn."""

@@ -26,12 +26,17 @@ class Actions:
             raise NotPossible("say whom you want to talk to: the name of a user, or of a group of yours")
         groups = [one.conversation_id for one in self._chat.conversations if ids.is_group(one.conversation_id)]
         await self._chat.names.resolve(groups)
+        return self.known(name) or ids.direct(self._chat.user_id, await self.user_id(name))
+
+    def known(self, name: str) -> str:
+        """The same, as far as it is known without asking; else empty."""
         for conversation in self._chat.conversations:
             of_group = ids.is_group(conversation.conversation_id)
             title = self._chat.names.conversation(conversation.conversation_id)
             if conversation.conversation_id == name or (of_group and title.lower() == name.lower()):
                 return conversation.conversation_id
-        return ids.direct(self._chat.user_id, await self.user_id(name))
+        user_id = self._chat.names.user_called(name.lower())
+        return ids.direct(self._chat.user_id, user_id) if user_id not in ("", self._chat.user_id) else ""
 
     async def user_id(self, name: str) -> str:
         """The id of a user, who is somebody else."""

@@ -93,7 +93,7 @@ class ChatApp(App[int]):
             async with self._account.device() as client:
                 problem = ""
                 while True:
-                    if not await client.resume():
+                    if not await self._account.resume(client):
                         await self._sign_in(client, problem)
                     try:
                         return await self._converse(client)
@@ -132,7 +132,7 @@ class ChatApp(App[int]):
                     self._show_state(item)
                 else:
                     self.set_timer(_SHORT_SECONDS, self._still)
-                if self._to and state in (State.LIVE, State.OFFLINE):
+                if self._to and self.deeds is not None and (state is State.LIVE or self.deeds.actions.known(self._to)):
                     to, self._to = self._to, ""
                     self.open_called(to)
             case Refused(_, error):
