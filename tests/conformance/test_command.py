@@ -69,6 +69,11 @@ async def test_markdown_is_all_of_the_output(kept: Product):
     assert "all green" in err
 
 
+async def test_patience_is_above_nothing():
+    code, _, err = await command(patience=0)
+    assert (code, err) == (2, "stonechat conformance: --patience is a time in seconds, above 0\n")
+
+
 async def test_the_list_needs_no_server():
     code, out, _ = await command("--list")
     assert code == 0
@@ -85,6 +90,7 @@ async def test_the_list_needs_no_server():
         (["nonsense://x"], "nonsense://x is no URL of a server: write http://host:port"),
         (["http://127.0.0.1:80a"], "is no URL of a server"),
         (["http://127.0.0.1:8080/path"], "is no URL of a server"),
+        (["--ca", "nowhere.pem", "http://127.0.0.1:1"], "nobody listens at http://127.0.0.1:1"),
     ],
 )
 async def test_what_cannot_be_run_is_said(arguments: list[str], told: str):

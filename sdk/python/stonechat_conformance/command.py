@@ -36,6 +36,8 @@ async def conformance(args: Namespace) -> int:
     try:
         cases = _chosen(args.case)
         surfaces = _surfaces(args.surface)
+        if not args.patience > 0:
+            raise CouldNotRun("--patience is a time in seconds, above 0")
         if args.list:
             _list(cases, surfaces)
             return GREEN

@@ -4,6 +4,7 @@ from stonechat_conformance.case import case
 from stonechat_conformance.expect import must, must_equal, must_refuse
 from stonechat_conformance.people import People, direct
 from stonechat_conformance.refusal import Refused
+from stonechat_conformance.surfaces.table import SURFACES
 
 
 @case()
@@ -50,6 +51,26 @@ async def all_devices_of_both_see_the_same_in_the_same_order(people: People) -> 
         await (alice, bob, alice_too)[number % 3].send(talk if number else bob.user_id, content)
     books = [await device.until_messages(talk, contents) for device in devices]
     must_equal(books, [books[0]] * len(books), "what each device has")
+
+
+@case()
+async def what_is_said_here_is_told_on_every_surface(people: People) -> None:
+    """One session, many ways to hold it: every one of them carries the same events."""
+    alice, name = await people.device(), await people.register()
+    devices = [await people.device(surface, name) for surface in SURFACES]
+    talk = direct(alice, devices[0])
+    sent = await alice.send(devices[0].user_id, "hello, all of you")
+    for device in devices:
+        # Who pulled it later would find its newest text.
+        await device.until_messages(talk, ["hello, all of you"])
+    await alice.edit(sent, "hello, each of you")
+    await devices[0].react(sent, "👋")
+    await alice.withdraw(await alice.send(talk, "never mind"))
+    await alice.until_event(talk, "withdrawal")
+    must_equal([event.seq for event in alice.books[talk]], [1, 2, 3, 4, 5], "the events that the sender is told")
+    for device, surface in zip(devices, SURFACES, strict=True):
+        await device.until_event(talk, "withdrawal")
+        must_equal(device.books[talk], alice.books[talk], f"what is told on {surface}")
 
 
 @case()
