@@ -71,7 +71,8 @@ class HistoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """ListEvents returns events after a seq, oldest first, as they were pushed: this is how a client fills a hole.
+        """ListEvents returns events after a seq, oldest first: this is how a client fills a hole. They are as they were pushed, but for
+        the text of a message that was edited or withdrawn since: that is the newest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

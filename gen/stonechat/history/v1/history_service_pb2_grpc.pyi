@@ -25,7 +25,9 @@ class HistoryServiceStub:
     than last_message_id, or the page newer than after_message_id. A page shorter than limit is the last that way.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListEventsRequest, _history_service_pb2.ListEventsResponse]
-    """ListEvents returns events after a seq, oldest first, as they were pushed: this is how a client fills a hole."""
+    """ListEvents returns events after a seq, oldest first: this is how a client fills a hole. They are as they were pushed, but for
+    the text of a message that was edited or withdrawn since: that is the newest.
+    """
     ListConversations: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListConversationsRequest, _history_service_pb2.ListConversationsResponse]
     """ListConversations returns the caller's conversations, most recent first, in pages."""
 
@@ -52,7 +54,9 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _history_service_pb2.ListEventsRequest,
         context: _aio.ServicerContext[_history_service_pb2.ListEventsRequest, _abc.Awaitable[_history_service_pb2.ListEventsResponse]],
     ) -> _abc.Awaitable[_history_service_pb2.ListEventsResponse]:
-        """ListEvents returns events after a seq, oldest first, as they were pushed: this is how a client fills a hole."""
+        """ListEvents returns events after a seq, oldest first: this is how a client fills a hole. They are as they were pushed, but for
+        the text of a message that was edited or withdrawn since: that is the newest.
+        """
 
     @_abc_1.abstractmethod
     def ListConversations(
