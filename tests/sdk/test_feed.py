@@ -51,3 +51,17 @@ async def test_what_cannot_be_written_down_is_the_programs_to_know():
     assert await anext(feed) == "one"
     with pytest.raises(OSError, match="full"):
         await anext(feed)
+    with pytest.raises(OSError, match="full"):
+        await anext(feed)
+
+
+async def test_after_the_end_nothing_is_put_in_and_nothing_written_down():
+    feed, written = Feed(10), []
+    feed.push("one")
+    feed.end(EOFError("the end"))
+    feed.push("two")
+    feed.after(lambda: written.append("two"))
+    assert await anext(feed) == "one"
+    with pytest.raises(EOFError, match="the end"):
+        await anext(feed)
+    assert written == []

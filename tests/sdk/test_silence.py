@@ -56,22 +56,23 @@ async def test_a_server_that_takes_nothing_is_left():
     server = Silent([Event(hello_page=HelloPage(complete=True))])
     async with signed_in(server) as client, client.connect() as session:
         await connected(session)
-        for _ in range(400):
-            given_up = asyncio.create_task(session.send(DIRECT, "x" * 4000, new_id()))
-            await asyncio.sleep(0)
-            given_up.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await given_up
-        async with asyncio.timeout(10):
-            assert (await session.send(DIRECT, "one", new_id())).seq == 1
+        async with asyncio.timeout(20):
+            while not server.hellos:  # until it is on the next stream
+                given_up = asyncio.create_task(session.send(DIRECT, "x" * 16_000, new_id()))
+                await asyncio.sleep(0)
+                given_up.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await given_up
+            assert (await session.send(DIRECT, "one", new_id())).message_id
 
 
 async def test_a_silent_connection_is_looked_at_again_and_again(monkeypatch):
     options = [(name, 1000 if name == "grpc.keepalive_time_ms" else value) for name, value in calls._OPTIONS]
     monkeypatch.setattr(calls, "_OPTIONS", options)
-    looked = asyncio.Queue()
+    looked, answering = asyncio.Queue(), []
 
     async def answer(reader, writer):
+        answering.append((asyncio.current_task(), writer))
         connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         connection.initiate_connection()
         writer.write(connection.data_to_send())
@@ -80,7 +81,6 @@ async def test_a_silent_connection_is_looked_at_again_and_again(monkeypatch):
                 if isinstance(event, h2.events.PingReceived):
                     looked.put_nowait(event)
             writer.write(connection.data_to_send())
-        writer.close()
 
     async with await asyncio.start_server(answer, "127.0.0.1") as listening:
         made = calls.Calls("127.0.0.1:{1}".format(*listening.sockets[0].getsockname()), lambda device: None)
@@ -92,3 +92,6 @@ async def test_a_silent_connection_is_looked_at_again_and_again(monkeypatch):
         finally:
             await made.close()
             await asyncio.gather(waiting, return_exceptions=True)
+            for task, writer in answering:
+                writer.transport.abort()
+                await asyncio.wait([task])

@@ -8,17 +8,21 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Record = Callable[[], None]
 """Writes something down."""
+Failed = Callable[[BaseException], None]
+"""Is told why something could not be written down."""
 
 
 class Feed(Generic[T]):
     """A queue between tasks of one event loop: several put in, one takes out.
 
     Whoever takes an item is done with it when it asks for the next one. Only then is what belongs to it written down
-    (`after`), so a program that dies while it handles an item gets it again.
+    (`after`), so a program that dies while it handles an item gets it again. What cannot be written down ends the feed: what
+    follows it cannot be written down either.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, failed: Failed | None = None) -> None:
         self._room = room
+        self._failed = failed or self.end
         self._items: deque[tuple[T, list[Record]]] = deque()
         self._taken: list[Record] = []  # what is to be written down when the program is done with what it took last
         self._busy = False
@@ -32,12 +36,16 @@ class Feed(Generic[T]):
         return len(self._items) < self._room
 
     def push(self, item: T) -> None:
-        """Put in at once, beyond the bound if need be: the caller asks for room first, or has few such items."""
-        self._items.append((item, []))
-        self._filled.set()
+        """Put in at once, beyond the bound if need be: the caller asks for room first, or has few such items. After the end it
+        is left out."""
+        if not self._ended:
+            self._items.append((item, []))
+            self._filled.set()
 
     def after(self, record: Record) -> None:
-        """Write this down when the program is done with everything that was put in so far."""
+        """Write this down when the program is done with everything that was put in so far. After the end it is left out."""
+        if self._ended:
+            return
         if self._items:
             self._items[-1][1].append(record)
         elif self._busy:
@@ -46,10 +54,16 @@ class Feed(Generic[T]):
             record()
 
     def done(self) -> None:
-        """The program is done with what it took last."""
+        """The program is done with what it took last. Raises OSError when something cannot be written down."""
         self._busy = False
-        while self._taken:
-            self._taken.pop(0)()
+        taken, self._taken = self._taken, []
+        try:
+            for record in taken:
+                record()
+        except BaseException as error:
+            self._items.clear()
+            self._failed(error)
+            raise
 
     async def put(self, item: T) -> None:
         """Put in, once there is room."""

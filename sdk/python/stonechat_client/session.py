@@ -45,7 +45,7 @@ class Session:
 
     def __init__(self, calls: Calls, cache: Cache, ledger: Ledger, known: Mapping[str, int]) -> None:
         self._calls = calls
-        self._feed: Feed[Item] = Feed(_ROOM)
+        self._feed: Feed[Item] = Feed(_ROOM, self._end)
         self._status = Status(self._feed.push)
         self._requests = Requests()
         ledger.begin(calls.tokens.user_id, calls.tokens.device_id)
@@ -161,6 +161,8 @@ class Session:
             self._status.set(state, str(error or ""))
             self._requests.end(error or NotReachable("the session was closed"))
             self._feed.end(error)
+            for task in self._tasks:
+                task.cancel()
 
     async def _one_stream(self, token: str) -> None:
         stream = Stream(self._calls.stream(CONNECT, token))
