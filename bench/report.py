@@ -59,8 +59,9 @@ def _about(results: Sequence[Result]) -> Iterator[str]:
     yield f"{last['system']}."
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     yield f"Python {last['python']}, {versions}."
+    dates = sorted(result["date"] for result in results)
     commits = ", ".join(dict.fromkeys(result["commit"] or "unknown" for result in results))
-    yield f"Commit {commits} (`+`: with changes). Measured {results[0]['date'][:16]} to {last['date'][:16]} UTC."
+    yield f"Commit {commits} (`+`: with changes). Measured {dates[0][:16]} to {dates[-1][:16]} UTC."
     changed = ", ".join(f"`{name}={value}`" for name, value in last["settings"].items())
     yield f"Settings of the server that differ from the defaults: {changed or 'not known'}."
 
