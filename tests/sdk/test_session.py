@@ -201,6 +201,48 @@ async def test_a_slow_program_gets_everything_all_the_same(client, server, monke
         assert await events(session, 51) == [str(number) for number in range(51)]
 
 
+async def test_who_leaves_and_joins_again_while_the_program_is_slow_begins_anew(client, server, monkeypatch):
+    monkeypatch.setattr("stonechat_client.session._ROOM", 5)
+    async with client.connect({INBOX: 0, "g9": 0}) as session:
+        await connected(session)
+        for number in range(1, 10):
+            await server.post(str(number), "g9", push=0)
+        await server.tell(Event(behind=Behind(conversation_id="g9", last_seq=9)))
+        await asyncio.wait_for(_full(session), 10)  # the puller waits for room
+        session._receiver._positions.left("g9", 8)
+        session._receiver._positions.joined("g9", 9)
+        handed = await until(session, lambda item: isinstance(item, Event) and item.conversation_event.seq == 9)
+        found = [item.conversation_event.seq for item in handed if isinstance(item, Event)]
+        assert found == [*range(1, len(found)), 9]
+        assert len(found) < 8, "it was handed what came while the user was not there"
+        await server.post("10", "g9")
+        assert await events(session, 1, "g9") == ["10"]
+
+
+async def _full(session):
+    while session._feed.has_room():  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.005)
+
+
+class Refusing(Server):
+    """Fails for one conversation, whatever is asked of it."""
+
+    async def ListEvents(self, request, context):
+        if request.conversation_id == "a":
+            await self._abort(context, status("INTERNAL", "INTERNAL"))
+        return await super().ListEvents(request, context)
+
+
+async def test_a_conversation_that_cannot_be_read_holds_no_other_up():
+    server = Refusing()
+    async with serving(server) as port, Client(f"http://127.0.0.1:{port}") as client:
+        await client.sign_in("alice", "password")
+        for name in ("a", DIRECT):
+            await server.post("one", name)
+        async with client.connect({"a": 0, DIRECT: 0}) as session:
+            assert await events(session, 1) == ["one"]
+
+
 async def test_ephemeral_events_are_handed_over_and_unknown_ones_skipped(client, server):
     async with client.connect() as session:
         await connected(session)

@@ -65,12 +65,11 @@ class Feed(Generic[T]):
             self._failed(error)
             raise
 
-    async def put(self, item: T) -> None:
-        """Put in, once there is room."""
+    async def room(self) -> None:
+        """Wait until there is room for another item. It is there until the next await."""
         while not self.has_room():
             self._freed.clear()
             await self._freed.wait()
-        self.push(item)
 
     def end(self, error: BaseException | None = None) -> None:
         """Nothing follows; `error` says why."""

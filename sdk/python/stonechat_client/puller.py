@@ -27,8 +27,7 @@ class Puller:
             await self._receiver.missing.wait()
             self._receiver.missing.clear()
             try:
-                for conversation_id in self._receiver.to_pull():
-                    await self._pull(conversation_id)
+                await self._pull_all()
                 backoff.reset()
             except SignedOut:
                 raise
@@ -39,6 +38,20 @@ class Puller:
             if not self._receiver.is_behind:
                 self._caught_up()
 
+    async def _pull_all(self) -> None:
+        """Raises CallFailed for the first conversation that was refused, when the others were pulled. They wait for an inbox,
+        though, which tells of them."""
+        refused: CallFailed | None = None
+        for conversation_id in self._receiver.to_pull():
+            try:
+                await self._pull(conversation_id)
+            except CallFailed as error:
+                if isinstance(error, SignedOut) or conversation_id.startswith("inbox."):
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
+
     async def _pull(self, conversation_id: str) -> None:
         while (following := self._receiver.next_missing(conversation_id)) is not None:
             request = history.ListEventsRequest(conversation_id=conversation_id, after_seq=following - 1)
@@ -47,6 +60,6 @@ class Puller:
             except CallFailed as error:
                 if error.code != "NOT_FOUND":
                     raise
-                self._receiver.lost(conversation_id)
-                return
+                self._receiver.lost(conversation_id, following - 1)
+                continue
             await self._receiver.pulled(conversation_id, following - 1, answer)

@@ -117,10 +117,11 @@ class Receiver:
         if problem is not None:
             self.report(problem)
         for event in answer.events:
+            await self._feed.room()  # meanwhile the user may have left, and joined again
             fits = event.conversation_id == conversation_id and has_place(event)
             if fits and event.seq == self._positions.next_missing(conversation_id):
                 self._check(event)
-                await self._feed.put(Event(conversation_event=event))
+                self._feed.push(Event(conversation_event=event))
                 self._handed(event)
         if self._positions.next_missing(conversation_id) == after + 1:
             if problem is None:
@@ -128,9 +129,10 @@ class Receiver:
                 self.report(Problem(ProblemKind.HOLE, text, conversation_id, after + 1))
             self._positions.nothing_there(conversation_id)
 
-    def lost(self, conversation_id: str) -> None:
-        """The conversation is not, or no longer, the user's."""
-        self._positions.forget(conversation_id)
+    def lost(self, conversation_id: str, after: int) -> None:
+        """Asked for what comes after that, the server said that the conversation is not, or no longer, the user's."""
+        if self._positions.next_missing(conversation_id) == after + 1:  # else the user has joined again since
+            self._positions.forget(conversation_id)
 
     def report(self, problem: Problem) -> None:
         """Say what the server did."""
@@ -192,10 +194,7 @@ class Receiver:
                 self.report(problem)
 
     def _handed(self, event: ConversationEvent) -> None:
-        name = event.conversation_id
-        if not self._positions.was_handed(name, event.seq - 1):
-            return  # forgotten while it waited for room
-        self._positions.handed(name, event.seq)
+        self._positions.handed(event.conversation_id, event.seq)
         self._feed.after(lambda: self._record(event))
         if event.sender_id == self._user_id:
             self._own(event)
