@@ -11,10 +11,11 @@ ClientError
     └── SignedOut     the device is signed out, or its tokens have ended: sign in again
 """
 
+from contextlib import suppress
 from typing import cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
@@ -85,7 +86,8 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ClientError:
     """What the end of a call means."""
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY:
-            return from_status(Status.FromString(cast(bytes, value)))
+            with suppress(DecodeError):  # then the code alone has to do
+                return from_status(Status.FromString(cast(bytes, value)))
     code = error.code().name
     # What the network layer says is for its own developers; it stays readable as the cause.
     return NotReachable(_NO_ANSWER[code]) if code in _NO_ANSWER else CallFailed(code, "", error.details() or "")
@@ -97,7 +99,7 @@ def from_status(status: Status) -> CallFailed:
     _unpack(status, info, bad, retry)
     leaf = SignedOut if info.reason in _FOR_GOOD else CallFailed
     return leaf(
-        code_pb2.Code.Name(status.code),
+        code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else "UNKNOWN",
         info.reason,
         status.message,
         bad.field_violations[0].field if bad.field_violations else "",

@@ -11,6 +11,8 @@ from stonechat.messaging.v1.event_pb2 import ConversationHead
 from stonechat_client.problems import Problem, ProblemKind
 
 _DIRECT = ("d.", "inbox.")
+_NAME_BYTES = 64
+_LAST_SECOND = 253_402_300_799  # of the year 9999: what a Timestamp can hold
 
 
 class Inspection:
@@ -59,9 +61,21 @@ class Inspection:
         return None
 
 
-def has_place(event: ConversationEvent) -> bool:
-    """Whether an event says where it stands, the same in each of its fields. No store counts beyond 63 bits."""
-    return bool(event.conversation_id) and 0 < event.seq < 2**63 and event.message_id.endswith(f".{event.seq}")
+def is_name(conversation_id: str) -> bool:
+    """Whether it can name a conversation. What cannot would be refused when it is said to a server."""
+    return 0 < len(conversation_id.encode()) <= _NAME_BYTES
+
+
+def has_place(said: ConversationEvent) -> bool:
+    """Whether an event says where it stands, the same in each of its fields, and when. No store counts beyond 63 bits."""
+    at = said.timestamp
+    return (
+        is_name(said.conversation_id)
+        and 0 < said.seq < 2**63
+        and said.message_id.endswith(f".{said.seq}")
+        and 0 <= at.seconds <= _LAST_SECOND
+        and 0 <= at.nanos < 1_000_000_000
+    )
 
 
 def inspect_answer(

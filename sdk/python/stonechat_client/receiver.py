@@ -11,7 +11,7 @@ from stonechat_client.answers import Answers
 from stonechat_client.cache import Cache
 from stonechat_client.digest import digest
 from stonechat_client.feed import Feed
-from stonechat_client.inspection import Inspection, has_place, inspect_answer
+from stonechat_client.inspection import Inspection, has_place, inspect_answer, is_name
 from stonechat_client.items import Item
 from stonechat_client.ledger import Ledger
 from stonechat_client.positions import Positions
@@ -74,6 +74,8 @@ class Receiver:
         for conversation_id in page.gone:
             self._positions.forget(conversation_id)
         for head in page.conversations:
+            if not self._is_named(head.conversation_id):
+                continue
             problem = self._inspection.head(head)
             if problem is not None:
                 self.report(problem)
@@ -88,8 +90,9 @@ class Receiver:
 
     def behind(self, conversation_id: str, seq: int) -> None:
         """Events up to seq were not pushed."""
-        self._inspection.told(conversation_id, seq)
-        self._exists(conversation_id, seq)
+        if self._is_named(conversation_id):
+            self._inspection.told(conversation_id, seq)
+            self._exists(conversation_id, seq)
 
     def sent(self, client_message_id: str, sent: Sent) -> None:
         """An own message was acknowledged."""
@@ -199,9 +202,9 @@ class Receiver:
         if event.sender_id == self._user_id:
             self._own(event)
         match event.WhichOneof("body"):
-            case "opened":
+            case "opened" if self._is_named(event.opened.conversation_id):
                 self._exists(event.opened.conversation_id, 1)
-            case "joined":
+            case "joined" if self._is_named(event.joined.conversation_id, event.joined.seq):
                 self._positions.joined(event.joined.conversation_id, event.joined.seq)
                 self._wake(event.joined.conversation_id)
             case "left":
@@ -210,6 +213,13 @@ class Receiver:
     def _exists(self, conversation_id: str, seq: int) -> None:
         self._positions.exists(conversation_id, seq)
         self._wake(conversation_id)
+
+    def _is_named(self, conversation_id: str, seq: int = 1) -> bool:
+        if is_name(conversation_id) and seq > 0:
+            return True
+        text = f"a conversation was told of that can be none: {conversation_id[:100]!r} {seq}"
+        self.report(Problem(ProblemKind.GARBAGE, text))
+        return False
 
     def _wake(self, conversation_id: str) -> None:
         if self._positions.next_missing(conversation_id) is not None:

@@ -11,8 +11,9 @@ from stonechat.messaging.v1.event_pb2 import Event, Sent
 from stonechat_client.cache import Cache, Queued
 from stonechat_client.calls import Calls
 from stonechat_client.connector import Connector
-from stonechat_client.errors import NotReachable, SignedOut
+from stonechat_client.errors import CallFailed, NotReachable, SignedOut
 from stonechat_client.feed import Feed
+from stonechat_client.inspection import is_name
 from stonechat_client.items import Item
 from stonechat_client.ledger import Ledger
 from stonechat_client.problems import Problem, ProblemKind
@@ -148,6 +149,9 @@ class Session:
 
     async def _ask(self, frame: api.ConnectRequest, client_message_id: str) -> Sent:
         sent = (await self._requests.ask(frame)).sent
+        if not (is_name(sent.conversation_id) and sent.message_id and 0 < sent.seq < 2**63):
+            self._receiver.report(Problem(ProblemKind.GARBAGE, f"{client_message_id} was answered without a place"))
+            raise CallFailed("INTERNAL", "", "the server answered without a place: whether it was done is unknown")
         self._receiver.sent(client_message_id, sent)
         return sent
 
