@@ -176,6 +176,20 @@ async def test_a_message_that_was_seen_leaves_the_cache_at_once_and_is_told_of_b
     assert world.attempts == ["one"]
 
 
+async def test_an_answer_that_never_comes_holds_nothing_up_once_the_message_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stonechat_client.send_queue.ANSWER_SECONDS", 0.01)
+    world = World()
+    world.script["one"] = ["stored, stuck"]
+    async with world.running() as queue:
+        queue.put("u2", "one")
+        queue.put("u2", "two")
+        await until(lambda: len(world.told) == 2)
+    assert world.attempts == ["one", "two"]
+    assert all(isinstance(outcome, Delivered) for outcome in world.told)
+
+
 async def test_after_a_day_a_message_that_was_stored_is_known_by_its_event() -> None:
     world = World()
     world.hands_over = False

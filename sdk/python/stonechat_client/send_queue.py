@@ -21,6 +21,8 @@ MOST = 10_000
 """Messages that may wait."""
 AT_A_TIME = 16
 """Destinations that are served at a time, with one message each."""
+ANSWER_SECONDS = 10.0
+"""For so long an answer may come after the message's own event; then the event is the answer."""
 
 Send = Callable[[str, str, str], Awaitable[Sent]]
 """`to`, content, client_message_id. Repeats over breaks by itself. Cancelled: the outcome is unknown."""
@@ -98,8 +100,7 @@ class SendQueue:
         return [entry.message for entry in self._entries.values()]
 
     def seen(self, event: ConversationEvent) -> None:
-        """An event of this user was handed over. Call it in the same turn in which the cache was given the event: then the disk
-        holds either both or none."""
+        """An event of this user is handed over: it is stored, and need not be kept here any more."""
         entry = self._entries.get(event.client_message_id)
         if entry is not None and entry.seen is None and event.HasField("message"):
             entry.seen = Sent(
@@ -110,6 +111,8 @@ class SendQueue:
                 timestamp=event.timestamp,
             )
             self._cache.dequeue(event.client_message_id)
+            if entry.attempt is not None:
+                asyncio.get_running_loop().call_later(ANSWER_SECONDS, entry.attempt.cancel)
             self._wake()
 
     def went_live(self) -> None:
