@@ -48,6 +48,8 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
         self.streams: list[Frames] = []
         self.hellos: list[dict[str, int]] = []
         self.renewed: list[str] = []
+        self.unrenewed = 0
+        """So many renewals fail."""
         self.typed: list[str] = []
         self.answers = True
         self.refusals: list[Status] = []
@@ -140,7 +142,12 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
                         frames.put_nowait(Event(result=result))
                 case "renew_token":
                     self.renewed.append(request.renew_token.access_token)
-                    frames.put_nowait(Event(result=Result(request_id=request.request_id, done=Done())))
+                    result = Result(done=Done())
+                    if self.unrenewed:
+                        self.unrenewed -= 1
+                        result = Result(error=status("UNAVAILABLE", "UNAVAILABLE"))
+                    result.request_id = request.request_id
+                    frames.put_nowait(Event(result=result))
                 case "typing":
                     self.typed.append(request.typing.conversation_id)
             async with self.changed:

@@ -19,6 +19,8 @@ from stonechat_client import (
     StateChanged,
     new_id,
 )
+from stonechat_client.renewal import Renewal
+from svc.kernel.lifecycle import owned
 from tests.sdk.server import DIRECT, INBOX, PEER, Server, serving, status
 
 BREAKS = [
@@ -347,6 +349,17 @@ async def test_the_token_is_replaced_before_it_ends_and_the_stream_lives_on(clie
         await server.until(lambda: server.renewed)
     assert server.renewed[0] == "access-3"
     assert len(server.hellos) == 1
+
+
+async def test_a_renewal_that_fails_is_tried_again_before_the_old_token_ends(client, server, monkeypatch):
+    monkeypatch.setattr("stonechat_client.renewal._LEAST_SECONDS", 0.01)
+    async with client.connect() as session:
+        await connected(session)
+        server.unrenewed = 2
+        client._calls.tokens._worn_at = 0.0
+        async with owned(Renewal(client._calls.tokens, session._requests).run(), "renewal"):
+            await server.until(lambda: len(server.renewed) == 3)
+    assert set(server.renewed) == {"access-2"}
 
 
 async def test_a_stream_whose_token_has_ended_comes_back_with_a_new_one(client, server):

@@ -22,15 +22,20 @@ class Renewal:
 
     async def run(self) -> None:
         """Renew for as long as the session lives. Raises SignedOut."""
-        backoff = Backoff()
         while True:
             await asyncio.sleep(max(_LEAST_SECONDS, self._tokens.seconds_left()))
+            await self._renew()
+
+    async def _renew(self) -> None:
+        # Until it is done: a token that was renewed for calls alone lasts, and the stream would end with the old one.
+        backoff = Backoff()
+        while True:
             try:
                 token = await self._tokens.access()
                 if token != self.stream_token:
                     await self._requests.ask_once(api.ConnectRequest(renew_token=api.RenewToken(access_token=token)))
                     self.stream_token = token
-                backoff.reset()
+                return
             except SignedOut:
                 raise
             except ClientError:
