@@ -1,5 +1,6 @@
 """What no server should ever say is told of as garbage; the session lives on, and says nothing of it to a server later."""
 
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
@@ -12,7 +13,7 @@ from stonechat.messaging.v1.conversation_event_pb2 import (
     Message,
 )
 from stonechat.messaging.v1.event_pb2 import Behind, ConversationHead, Event, HelloPage, Result, Sent
-from stonechat_client import CallFailed, Problem, ProblemKind, new_id
+from stonechat_client import CallFailed, Client, NotReachable, Problem, ProblemKind, new_id
 from stonechat_client.errors import from_status
 from tests.sdk.server import DIRECT, INBOX
 from tests.sdk.test_session import connected, events, until
@@ -77,3 +78,22 @@ async def test_a_send_that_is_answered_with_no_place_is_not_sent(client, server,
 
 def test_an_error_of_a_code_that_is_none_is_an_error_all_the_same():
     assert from_status(Status(code=999, message="?")).code == "UNKNOWN"
+
+
+async def test_an_answer_that_cannot_be_read_is_no_answer():
+    async def babble(request, context):
+        return b"\xff\xff\xff"
+
+    handler = grpc.unary_unary_rpc_method_handler(babble)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("stonechat.users.v1.UserService", {"SignIn": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with Client(f"http://127.0.0.1:{port}") as client:
+            with pytest.raises(NotReachable, match="cannot be read"):
+                await client.sign_in("alice", "password")
+    finally:
+        await server.stop(grace=None)

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from stonechat.users.v1 import user_service_pb2 as users
 from stonechat_client.cache import Device
-from stonechat_client.errors import CallFailed, SignedOut, from_rpc
+from stonechat_client.errors import CallFailed, NotReachable, SignedOut, from_rpc
 from stonechat_client.rules import check
 from stonechat_client.tokens import Tokens
 
@@ -77,9 +77,12 @@ class Calls:
     async def _call(self, path: str, request: Message, answer: type[R], metadata: Any) -> R:
         method = self._channel.unary_unary(path, request_serializer=_encode, response_deserializer=answer.FromString)
         try:
-            return await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
+            answered: R | None = await method(request, timeout=DEADLINE_SECONDS, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise from_rpc(error) from error
+        if answered is None:  # gRPC logs what cannot be decoded, and returns this
+            raise NotReachable("the server's answer cannot be read")
+        return answered
 
     async def _refresh(self, refresh_token: str) -> users.RefreshTokenResponse:
         request = users.RefreshTokenRequest(refresh_token=refresh_token)
