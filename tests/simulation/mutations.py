@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
+from svc.delivery import finisher as finisher_module
 from svc.delivery import owner as owner_module
 from svc.delivery import sequencer as sequencer_module
 from svc.delivery.finisher import Finisher
@@ -178,7 +179,8 @@ def incidents_ignored() -> Iterator[None]:
 @contextmanager
 def one_group() -> Iterator[None]:
     with (
-        patch.object(owner_module, "_group", lambda era: owner_module.GROUP),
+        patch.object(owner_module, "group_of", lambda era: "delivery"),
+        patch.object(finisher_module, "group_of", lambda era: "delivery"),
         patch.object(owner_module, "_ALL_DONE", 0),
     ):
         yield
