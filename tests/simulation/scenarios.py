@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from svc.kernel.record import Kind
 from tests.simulation.acts import begin, change, change_early, change_members, move, repeat_old, say, talk, too_late
 from tests.simulation.faults import lose_tail, replace_replica, storm, strike, take_over_when_killed
+from tests.simulation.owners import OwnerProcess
 from tests.simulation.world import DIRECT, GROUP, OTHER_DIRECT, World
 
 POINTS = (
@@ -159,10 +160,22 @@ async def log_cut(world: World) -> None:
     for _ in range(10 + world.below(15)):
         talk(world)
         await asyncio.sleep(world.between(0.0, 0.1))
+    if world.chance(0.3):
+        _hesitate(world, world.random.choice(world.living_owners()))
     await lose_tail(world)
     for _ in range(10 + world.below(10)):
         talk(world)
         await asyncio.sleep(world.between(0.0, 0.3))
+
+
+def _hesitate(world: World, owner: OwnerProcess) -> None:
+    """The next time it claims, it pauses between reading in which era it is and what was committed there."""
+
+    def pause() -> None:
+        owner.pause()
+        world.loop.call_later(world.between(0.05, 0.5), owner.resume)
+
+    owner.stop_at("log.committed", "begin", 1, pause)
 
 
 async def subscription_storm(world: World) -> None:
