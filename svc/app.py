@@ -30,7 +30,7 @@ from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, StonechatError
 from svc.kernel.identity import TokenVerifier
 from svc.kernel.ids import new_boot_id
-from svc.kernel.lifecycle import Failed, data_folder, stop_on_signals, tune_interpreter, watchdog
+from svc.kernel.lifecycle import Failed, data_folder, settle_garbage, stop_on_signals, watchdog
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
@@ -215,7 +215,7 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         stop.set()
 
     async with product(settings, failed) as running:
-        tune_interpreter()
+        settle_garbage()
         ready(running.url)
         await stop.wait()
         log.info("stopping")

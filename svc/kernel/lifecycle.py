@@ -47,14 +47,12 @@ async def owned(
         await asyncio.wait([task])
 
 
-def tune_interpreter() -> None:
-    """Call when everything is built. What lives now lives as long as the process, so the collector need not look at it again,
-    and it runs after 10,000 new containers instead of 700: it took 13 % of the time of a message. A thread that comes back
-    from the disk gets its turn after 1 ms instead of 5."""
+def settle_garbage() -> None:
+    """Call when everything is built. What lives now lives as long as the process, so the collector need not look at it again, and it
+    runs after 10,000 new containers instead of 700. Its pauses made p99 at 1,500 messages/s 110 ms instead of 16."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-    sys.setswitchinterval(0.001)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
