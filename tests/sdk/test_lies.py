@@ -231,7 +231,21 @@ async def test_endless_redirects_are_spread_and_told_of(client, server, monkeypa
 
 
 def test_a_server_that_asks_for_endless_patience_gets_five_minutes():
-    assert Backoff().next_delay(1e12) == 300.0
+    assert 300.0 <= Backoff().next_delay(1e12) <= 375.0
+
+
+def test_a_server_that_asks_for_no_patience_at_all_is_not_asked_without_end(monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    monkeypatch.setattr("stonechat_client.backoff.BASE_SECONDS", 1.0)
+    backoff = Backoff()
+    assert [backoff.next_delay(0.0) for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_a_server_that_says_when_to_come_back_is_believed(monkeypatch):
+    """However often: it was reached, so the delay does not grow."""
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    backoff = Backoff()
+    assert {backoff.next_delay(0.5) for _ in range(10)} == {0.5}
 
 
 class Counting(Server):

@@ -4,6 +4,8 @@ import random
 
 BASE_SECONDS = 1.0
 _MOST = 8.0
+# Less than this is no time to come back at, but an invitation to ask without end.
+_BELIEVED_SECONDS = 0.1
 # A server may ask for more patience than ours, but not for ever.
 _LONGEST_SECONDS = 300.0
 
@@ -18,11 +20,13 @@ class Backoff:
         self._attempts = 0
 
     def next_delay(self, asked: float | None = None) -> float:
-        """The next delay, in seconds; not less than the server has asked for, up to five minutes."""
+        """The next delay, in seconds. A server that says when to come back is believed: that long, up to five minutes, and
+        up to a quarter more, so that not all come at once; it was reached, so the attempt is none that failed."""
+        if asked is not None and asked >= _BELIEVED_SECONDS:
+            return min(asked, _LONGEST_SECONDS) * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, not a secret
         ceiling = BASE_SECONDS * min(_MOST, 2.0 ** min(self._attempts, 10))
         self._attempts += 1
-        delay = random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not a secret
-        return max(delay, min(asked or 0.0, _LONGEST_SECONDS))
+        return random.uniform(0.0, ceiling)  # noqa: S311 - jitter, not a secret
 
     def reset(self) -> None:
         """Call after a success."""
