@@ -179,10 +179,10 @@ async def crowd(url: str, folder: Path) -> AsyncIterator[Crowd]:
         founder = people[0].client
         members = [wanda, *(person.client.user_id for person in people[1 : len(_NAMES)])]
         group = await founder.create_group("everybody", members)
-        for person in people:
-            await until(lambda client=person.client: group.group_id in client.cache.spans(), "it is in the group")
         talk = Crowd(people, Wanderer(url, folder, group.group_id), group.group_id)
         try:
+            for person in people:
+                await until(lambda client=person.client: group.group_id in client.cache.spans(), "it is in the group")
             yield talk
         finally:
             await talk.leave()
