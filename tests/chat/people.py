@@ -129,6 +129,13 @@ class Person:
             field.value = value
             await self.pilot.press("enter")
 
+    async def opens_the_actions_of_a_message(self) -> None:
+        """Click on the newest message until its actions are there: a row that has just come in may still move under the click."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not self.app.screen.is_modal:
+                await self.pilot.click("MessageRow")
+                await self.pilot.pause(0.1)
+
     async def chooses(self, text: str) -> None:
         """Take the choice that has this text."""
 

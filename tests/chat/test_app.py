@@ -92,13 +92,13 @@ async def test_a_message_is_changed_with_the_mouse_and_the_keys(server, alice, b
         await b.pilot.click("#sidebar", offset=(5, 1))
         await b.has_said(("", "helo bob"))
 
-        await b.pilot.click("MessageRow")
+        await b.opens_the_actions_of_a_message()
         await b.chooses("React")
         await b.chooses("🎉")
         await a.until(lambda: a.rows[0].entry.reactions == (("🎉", 1, False),), "bob has reacted")
         await a.sees("🎉 1")
 
-        await a.pilot.click("MessageRow")
+        await a.opens_the_actions_of_a_message()
         await a.chooses("Edit")
         await a.until(lambda: a.composer.text == "helo bob", "the text is there to be edited")
         await a.writes("hello bob")
