@@ -130,7 +130,7 @@ class Person:
             await self.pilot.press("enter")
 
     async def opens_the_actions_of_a_message(self) -> None:
-        """Click on the newest message until its actions are there: a row that has just come in may still move under the click."""
+        """Click on the newest message until its actions are there: a row that just came in may still move under the click."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not self.app.screen.is_modal:
                 await self.pilot.click("MessageRow")
