@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from svc.kernel import addresses
+from svc.kernel.addresses import Address, Scheme
 from svc.kernel.errors import StartError
 
 
-def _setting(env: str, default: Any, doc: str, low: float | None = None, high: float | None = None) -> Any:
-    return field(default=default, metadata={"env": env, "doc": doc, "low": low, "high": high})
+def _setting(
+    env: str, default: Any, doc: str, low: float | None = None, high: float | None = None, secret: bool = False
+) -> Any:
+    metadata = {"env": env, "doc": doc, "low": low, "high": high, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,50 @@ class Settings:
     drain_seconds: int = _setting(
         "STONECHAT_DRAIN_SECONDS", 5, "how long a stopping process gives its sessions to move", 0, 3600
     )
+    kafka: str = _setting(
+        "STONECHAT_KAFKA",
+        "",
+        "the event log on Kafka: `kafka://host:9092`; empty: a file in the data folder",
+        secret=True,
+    )
+    cassandra: str = _setting(
+        "STONECHAT_CASSANDRA",
+        "",
+        "the message store on Cassandra: `cassandra://host:9042/keyspace`; empty: a file in the data folder",
+        secret=True,
+    )
+    mysql: str = _setting(
+        "STONECHAT_MYSQL",
+        "",
+        "users and groups on MySQL: `mysql://user:password@host:3306/database`; empty: files in the data folder",
+        secret=True,
+    )
+    redis: str = _setting(
+        "STONECHAT_REDIS", "", "what is hot on Redis: `redis://host:6379`; empty: memory of each process", secret=True
+    )
+    zookeeper: str = _setting(
+        "STONECHAT_ZOOKEEPER",
+        "",
+        "who is up and who owns what on ZooKeeper: `zookeeper://host:2181/path`; empty: this process is the only one",
+        secret=True,
+    )
+    master_keys: str = _setting(
+        "STONECHAT_MASTER_KEYS",
+        "",
+        "what seals stored content on Cassandra: `version:base64 of 32 bytes`, comma-separated; the highest version seals",
+        secret=True,
+    )
+    inner_token: str = _setting(
+        "STONECHAT_INNER_TOKEN",
+        "",
+        "the secret by which the processes of one installation know each other, 32 characters at least; needed with ZooKeeper",
+        secret=True,
+    )
+    inner_listen: str = _setting(
+        "STONECHAT_INNER_LISTEN",
+        "127.0.0.1:0",
+        "`host:port` where this process serves Envoy and other processes, who must reach it there; port 0 is any free one",
+    )
     password_cost: str = _setting(
         "STONECHAT_PASSWORD_COST", "normal", "`normal` (argon2id, RFC 9106 second choice) or `low`, for tests only"
     )
@@ -89,6 +138,11 @@ class Settings:
     def __post_init__(self) -> None:
         self.listen_address()
         self.metrics_address()
+        self.inner_address()
+        for name, scheme in _SCHEMES.items():
+            self._address(name, scheme)
+        if self.inner_token and len(self.inner_token) < _TOKEN_CHARACTERS:
+            raise _wrong("STONECHAT_INNER_TOKEN", "***", f"at least {_TOKEN_CHARACTERS} characters")
         _one_of("STONECHAT_LOG_FORMAT", self.log_format, ("auto", "json", "text"))
         _one_of("STONECHAT_LOG_LEVEL", self.log_level, ("DEBUG", "INFO", "WARNING", "ERROR"))
         _one_of("STONECHAT_PASSWORD_COST", self.password_cost, ("normal", "low"))
@@ -110,6 +164,43 @@ class Settings:
         except ValueError:
             raise _wrong("STONECHAT_METRICS_LISTEN", self.metrics_listen, "host:port") from None
 
+    def inner_address(self) -> tuple[str, int]:
+        """Host and port of this process's gRPC server."""
+        try:
+            return _host_port(self.inner_listen)
+        except ValueError:
+            raise _wrong("STONECHAT_INNER_LISTEN", self.inner_listen, "host:port") from None
+
+    def kafka_address(self) -> Address | None:
+        """Where Kafka is, or None."""
+        return self._address("kafka", addresses.KAFKA)
+
+    def cassandra_address(self) -> Address | None:
+        """Where Cassandra is, or None."""
+        return self._address("cassandra", addresses.CASSANDRA)
+
+    def mysql_address(self) -> Address | None:
+        """Where MySQL is, or None."""
+        return self._address("mysql", addresses.MYSQL)
+
+    def redis_address(self) -> Address | None:
+        """Where Redis is, or None."""
+        return self._address("redis", addresses.REDIS)
+
+    def zookeeper_address(self) -> Address | None:
+        """Where ZooKeeper is, or None."""
+        return self._address("zookeeper", addresses.ZOOKEEPER)
+
+    def _address(self, name: str, scheme: Scheme) -> Address | None:
+        url: str = getattr(self, name)
+        if not url:
+            return None
+        try:
+            return addresses.parse(scheme, url)
+        except ValueError as error:
+            told = f"{scheme.example()}; it {error}"
+            raise _wrong(f"STONECHAT_{name.upper()}", addresses.shown(url), told) from None
+
     def run_dir(self) -> Path:
         """What exists only while a process runs: lock, sockets, secrets between processes."""
         return self.data_dir / "run"
@@ -118,6 +209,15 @@ class Settings:
         """Where a running process says how its operator's commands reach the inner services."""
         return self.run_dir() / "inner.json"
 
+
+_SCHEMES = {
+    "kafka": addresses.KAFKA,
+    "cassandra": addresses.CASSANDRA,
+    "mysql": addresses.MYSQL,
+    "redis": addresses.REDIS,
+    "zookeeper": addresses.ZOOKEEPER,
+}
+_TOKEN_CHARACTERS = 32
 
 # Read by `stonechat chat`, which may run in the same environment.
 _OF_OTHERS = {"STONECHAT_PASSWORD"}
