@@ -34,7 +34,7 @@ from svc.kernel.lifecycle import Failed, data_folder, settle_garbage, stop_on_si
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from svc.kernel.telemetry import start_tracing
 from svc.messaging.node import Node
 from svc.messaging.wiring import open_messaging
@@ -80,9 +80,9 @@ async def product(settings: Settings, failed: Failed) -> AsyncIterator[Running]:
         event_log = await stack.enter_async_context(open_event_log(settings.data_dir / "log.sqlite", clock))
         await _require_messages(settings.data_dir / MESSAGES_FILE, event_log)
         messages = await stack.enter_async_context(open_database(settings.data_dir / MESSAGES_FILE, SCHEMA))
-        shards = ShardMap.initial(await event_log.partitions(settings.partitions))
-        if shards.partitions != settings.partitions:
-            log.warning("the log has its own number of partitions", extra={"partitions": shards.partitions})
+        shards = FixedShards(ShardMap.initial(await event_log.partitions(settings.partitions)))
+        if shards.shards.partitions != settings.partitions:
+            log.warning("the log has its own number of partitions", extra={"partitions": shards.shards.partitions})
         registry = ProcessRegistry()
         channels = Channels(registry, inner_token)
         stack.push_async_callback(channels.close)

@@ -17,7 +17,7 @@ from svc.kernel.clock import Backoff, Clock
 from svc.kernel.errors import Transient, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry, EventLog
 from svc.kernel.record import Record, encode
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def outbox_table(metadata: MetaData, name: str = "outbox") -> Table:
 class Outbox:
     """One outbox table and what sends from it. Whoever wires it runs `run()` for as long as it lives."""
 
-    def __init__(self, sql: Sql, table: Table, log_: EventLog, shards: ShardMap, clock: Clock) -> None:
+    def __init__(self, sql: Sql, table: Table, log_: EventLog, shards: Shards, clock: Clock) -> None:
         self._sql = sql
         self._table = table
         self._log = log_
@@ -127,7 +127,7 @@ class Outbox:
             return 0
         # As `record.to_entry` makes it, but without decoding what was encoded here.
         entries = [
-            Entry(self._shards.partition_of(row.conversation_id), row.conversation_id, row.record) for row in rows
+            Entry(self._shards.shards.partition_of(row.conversation_id), row.conversation_id, row.record) for row in rows
         ]
         try:
             async with asyncio.timeout(_APPEND_SECONDS):

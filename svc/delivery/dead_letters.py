@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from svc.kernel.errors import InvalidField, MalformedRequest, NotFound, Unprocessable
 from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EventLog
 from svc.kernel.record import decode, to_entry
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Parked:
 class DeadLetters:
     """The log of dead letters."""
 
-    def __init__(self, event_log: EventLog, shards: ShardMap) -> None:
+    def __init__(self, event_log: EventLog, shards: Shards) -> None:
         self._log = event_log
         self._shards = shards
 
@@ -34,7 +34,7 @@ class DeadLetters:
         """Up to `count` after the one named (empty: from the first), by partition and offset."""
         partition, offset = _place("page_token", after) if after else (0, -1)
         found: list[Parked] = []
-        for number in range(partition, self._shards.partitions):
+        for number in range(partition, self._shards.shards.partitions):
             start = offset + 1 if number == partition else 0
             entries = await self._log.read(DEAD_LETTERS, number, start, count - len(found))
             found += [Parked(entry.partition, entry.offset, entry.value) for entry in entries]
@@ -57,7 +57,7 @@ class DeadLetters:
             again = replace(decode(record), not_after_us=0, node="", request_id=0, traceparent="")
         except MalformedRequest as error:
             raise Unprocessable(f"it is no record: {error.message}") from error
-        entry = to_entry(again, self._shards)
+        entry = to_entry(again, self._shards.shards)
         offsets = await self._log.append(ACCEPTED, [entry])
         return entry.partition, offsets[0]
 

@@ -15,7 +15,7 @@ from svc.kernel.clock import Clock
 from svc.kernel.eventlog import ACCEPTED, DEAD_LETTERS, EVENTS, Entry, EventLog
 from svc.kernel.pace import Pace
 from svc.kernel.record import to_entry
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 _PACE_FROM_PER_SECOND = 300.0
 _PACE_SECONDS = 0.02
@@ -30,7 +30,7 @@ class Finisher:
     """`eras` of the claim's partitions. Offsets are committed in log order, each after everything below it is through."""
 
     def __init__(
-        self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: ShardMap, retry: Retry, eras: dict[int, int]
+        self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: Shards, retry: Retry, eras: dict[int, int]
     ) -> None:
         self._log = event_log
         self._encoder = encoder
@@ -87,7 +87,7 @@ class Finisher:
         if announced:
             await self._retry.until_done("announce", lambda: self._log.append(EVENTS, announced))
         events = result.events()
-        notices = [to_entry(record, self._shards) for event in events for record in self._encoder.notices(event)]
+        notices = [to_entry(record, self._shards.shards) for event in events for record in self._encoder.notices(event)]
         if notices:
             await self._retry.until_done("tell inboxes", lambda: self._log.append(ACCEPTED, notices))
         if result.dead_letters:

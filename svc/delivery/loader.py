@@ -12,7 +12,7 @@ from svc.delivery.ports import MessageStore
 from svc.delivery.retry import Retry
 from svc.delivery.sequencer import Sequencer
 from svc.kernel.eventlog import ACCEPTED, EventLog
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 
 class Loader:
@@ -22,7 +22,7 @@ class Loader:
         self,
         sequencers: dict[int, Sequencer],
         ends: dict[int, int],
-        shards: ShardMap,
+        shards: Shards,
         store: MessageStore,
         event_log: EventLog,
         retry: Retry,
@@ -40,11 +40,11 @@ class Loader:
 
     def sequencer(self, conversation_id: str) -> Sequencer:
         """The sequencer of a conversation's partition. KeyError when that is not ours."""
-        return self._sequencers[self._shards.partition_of(conversation_id)]
+        return self._sequencers[self._shards.shards.partition_of(conversation_id)]
 
     def is_here(self, conversation_id: str) -> bool:
         """Whether this claim holds the conversation's partition."""
-        return self._shards.partition_of(conversation_id) in self._sequencers
+        return self._shards.shards.partition_of(conversation_id) in self._sequencers
 
     def is_active(self, conversation_id: str) -> bool:
         """Whether a conversation is loaded."""
@@ -90,7 +90,7 @@ class Loader:
                 ends = await self._retry.until_done("read the log's end", lambda: self._log.end_offsets(ACCEPTED))
                 self._ends.update(ends)
             for name, stored in slices.items():
-                self.sequencer(name).load(name, stored, self._ends.get(self._shards.partition_of(name), 0))
+                self.sequencer(name).load(name, stored, self._ends.get(self._shards.shards.partition_of(name), 0))
                 self._acknowledge(name)
         except BaseException as error:
             done.set_exception(error)
@@ -107,5 +107,5 @@ class Loader:
         self.hub.loaded(conversation_id, head.seq)
 
     def _is_beyond(self, conversation_id: str, position: Position) -> bool:
-        end = self._ends.get(self._shards.partition_of(conversation_id), 0)
+        end = self._ends.get(self._shards.shards.partition_of(conversation_id), 0)
         return position.era == self.sequencer(conversation_id).era and position.offset >= end

@@ -28,7 +28,7 @@ from svc.kernel.ids import is_conversation_id
 from svc.kernel.lifecycle import owned
 from svc.kernel.pace import Pace
 from svc.kernel.record import Kind, Record, decode
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Owner:
         encoder: Encoder,
         clock: Clock,
         tracer: telemetry.Tracer,
-        shards: ShardMap,
+        shards: Shards,
     ) -> None:
         self._log = event_log
         self._store = store
@@ -88,7 +88,7 @@ class Owner:
         """Claim every partition and return where each is read from. Raises LogIncidentError, Unavailable."""
         claim = await self._log.next_claim()
         eras = await self._log.eras()
-        self._eras |= {partition: eras.get(partition, 1) for partition in range(self._shards.partitions)}
+        self._eras |= {partition: eras.get(partition, 1) for partition in range(self._shards.shards.partitions)}
         if len(set(self._eras.values())) > 1:
             raise LogIncidentError("another owner was about to start a new era of all partitions")
         committed: dict[int, int] = {}
@@ -209,7 +209,7 @@ class Owner:
 
     def _is_placed(self, entry: LoggedEntry, record: Record) -> bool:
         # What was appended by an older map of the shards is answered MOVED, and never numbered (G1).
-        return entry.partition == self._shards.partition_of(record.conversation_id)
+        return entry.partition == self._shards.shards.partition_of(record.conversation_id)
 
     async def _look_up(self, batch: Batch) -> Facts:
         missing = Missing()
@@ -256,7 +256,7 @@ class Owner:
             now_ns = self._clock.now_us() * 1000
             context = self._tracer.span("relay", record.traceparent, stored, now_ns, **place)
         frame = self._encoder.frame(event, (event.conversation_id, record.target_seq) in withdrawn)
-        result.frames.setdefault(self._shards.partition_of(event.conversation_id), []).append(frame)
+        result.frames.setdefault(self._shards.shards.partition_of(event.conversation_id), []).append(frame)
         self.hub.relay(
             relay.Event(
                 event.conversation_id,

@@ -22,7 +22,7 @@ from svc.kernel.clock import Clock
 from svc.kernel.errors import Unavailable
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 from svc.kernel.telemetry import Tracer
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class DeliveryParts:
 async def open_delivery(
     clock: Clock,
     event_log: SqliteEventLog,
-    shards: ShardMap,
+    shards: Shards,
     messages: Database,
     tracer: Tracer,
     failed: Failed | None = None,
@@ -60,7 +60,7 @@ async def open_delivery(
         yield DeliveryParts(delivery.streams, [(api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)])
 
 
-async def _begin_era(event_log: SqliteEventLog, store: SqliteMessageStore, shards: ShardMap) -> None:
+async def _begin_era(event_log: SqliteEventLog, store: SqliteMessageStore, shards: Shards) -> None:
     """A new log beside messages that are stored: the one they came from is lost (T4). Its offsets begin at 0 again, so before
     anything is appended its positions get an era above all that were used."""
     if not await event_log.is_new() or (era := await store.newest_era()) == 0:
@@ -68,7 +68,7 @@ async def _begin_era(event_log: SqliteEventLog, store: SqliteMessageStore, shard
     log.critical(
         "the log is new, but messages are stored: the old log is lost, a new era begins", extra={"era": era + 1}
     )
-    for partition in range(shards.partitions):
+    for partition in range(shards.shards.partitions):
         await event_log.start_era(partition, era + 1)
 
 

@@ -19,7 +19,7 @@ from svc.kernel.eventlog import EventLog
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.settings import Settings
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 
 _GROUPS = group_service_pb2.DESCRIPTOR.services_by_name["GroupService"]
 _MEMBERSHIP = membership_service_pb2.DESCRIPTOR.services_by_name["MembershipService"]
@@ -37,7 +37,7 @@ async def open_groups(
     settings: Settings,
     clock: Clock,
     log: EventLog,
-    shards: ShardMap,
+    shards: Shards,
     channels: Channels,
     failed: Failed | None = None,
 ) -> AsyncIterator[GroupsService]:

@@ -9,7 +9,7 @@ from svc.kernel.errors import OutcomeUnknown, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry, EventLog
 from svc.kernel.pace import Pace
 from svc.kernel.record import Record, to_entry
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 from svc.messaging.requests import Requests
 
 _ENTRIES = 500
@@ -22,7 +22,7 @@ class Appender:
     """One task for all sessions of a node; no task and no timer for a message."""
 
     def __init__(
-        self, event_log: EventLog, shards: ShardMap, requests: Requests, tracer: telemetry.Tracer, clock: Clock
+        self, event_log: EventLog, shards: Shards, requests: Requests, tracer: telemetry.Tracer, clock: Clock
     ) -> None:
         self._log = event_log
         self._shards = shards
@@ -36,7 +36,7 @@ class Appender:
         """Append a record; a failure ends the request that waits for it. Raises Unavailable when too much waits."""
         if len(self._waiting) >= MAX_WAITING:
             raise Unavailable("the log is behind: come back later", retry_after=1.0)
-        self._waiting.append((record, to_entry(record, self._shards)))
+        self._waiting.append((record, to_entry(record, self._shards.shards)))
         self._wake.set()
 
     async def run(self) -> None:

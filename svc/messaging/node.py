@@ -17,7 +17,7 @@ from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.record import Record
 from svc.kernel.relay import Answer, Outcome, Relay, Signal
 from svc.kernel.settings import Settings
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 from svc.messaging.acceptance import Acceptance
 from svc.messaging.appender import Appender
 from svc.messaging.hello import OPEN_SECONDS, Hellos
@@ -48,7 +48,7 @@ class Node:
         settings: Settings,
         clock: Clock,
         event_log: EventLog,
-        shards: ShardMap,
+        shards: Shards,
         relay: Relay,
         conversations: Conversations,
         marks: ReadMarks,

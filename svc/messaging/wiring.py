@@ -16,7 +16,7 @@ from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 from svc.kernel.telemetry import Tracer
 from svc.messaging.adapters.directory import ServicesDirectory
 from svc.messaging.adapters.relay import GrpcRelay
@@ -42,7 +42,7 @@ async def open_messaging(
     settings: Settings,
     clock: Clock,
     log: EventLog,
-    shards: ShardMap,
+    shards: Shards,
     relay: Relay | None,
     messages: Database,
     channels: Channels,

@@ -17,7 +17,7 @@ from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.limits import RateLimiter
 from svc.kernel.settings import Settings
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import Shards
 from svc.users.accounts import Accounts
 from svc.users.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlAccounts, SqlDevices, SqlKeys
 from svc.users.devices import Devices
@@ -41,7 +41,7 @@ class UsersService:
 
 @asynccontextmanager
 async def open_users(
-    settings: Settings, clock: Clock, log: EventLog, shards: ShardMap, failed: Failed | None = None
+    settings: Settings, clock: Clock, log: EventLog, shards: Shards, failed: Failed | None = None
 ) -> AsyncIterator[UsersService]:
     """Serve users from a file in the data folder, which must be there, and tell the log of devices that are signed out.
 

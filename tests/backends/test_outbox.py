@@ -13,12 +13,12 @@ from svc.backends.sql import Sql, open_sql
 from svc.kernel.eventlog import Entry
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record, decode, from_system, to_entry
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from tests.fakes import FakeClock, MemoryLog
 
 METADATA = MetaData()
 TABLE = outbox_table(METADATA)
-SHARDS = ShardMap.initial(5)
+SHARDS = FixedShards(ShardMap.initial(5))
 
 
 def record(number: int, conversation: str = "inbox.u1") -> Record:
@@ -68,7 +68,7 @@ async def test_what_was_committed_is_sent_at_once_and_removed(sql: Sql, log: Mem
     """Each record becomes the same entry that any producer would have made of it."""
     async with owned(outbox.run(), "outbox"):
         await add(sql, outbox, record(1), record(2, "g7"))
-        assert await log.holds(2) == [to_entry(record(1), SHARDS), to_entry(record(2, "g7"), SHARDS)]
+        assert await log.holds(2) == [to_entry(record(1), SHARDS.shards), to_entry(record(2, "g7"), SHARDS.shards)]
         await emptied(outbox)
 
 

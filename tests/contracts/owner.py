@@ -22,7 +22,7 @@ from svc.kernel.eventlog import ACCEPTED
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record, own_key, to_entry
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from svc.kernel.telemetry import Tracer, tracer_to
 
 PARTITIONS = 5
@@ -42,7 +42,7 @@ class Stand:
 
     log: SqliteEventLog
     messages: Database
-    shards: ShardMap
+    view: FixedShards
     delivery: Delivery
     tracer: Tracer
     spans: InMemorySpanExporter
@@ -79,7 +79,7 @@ class Stand:
 
     async def append(self, *records: Record) -> None:
         """Accept records."""
-        await self.log.append(ACCEPTED, [to_entry(record, self.shards) for record in records])
+        await self.log.append(ACCEPTED, [to_entry(record, self.view.shards) for record in records])
 
     async def heads(self, conversation_id: str, seq: int) -> None:
         """Wait until a conversation has come so far."""
@@ -100,7 +100,7 @@ def texts(frame: bytes) -> list[str]:
 async def open_stand(folder: Path) -> AsyncIterator[Stand]:
     """Everything in a folder; nobody owns yet."""
     clock, spans = SystemClock(), InMemorySpanExporter()
-    shards, tracer = ShardMap.initial(PARTITIONS), tracer_to(spans)
+    shards, tracer = FixedShards(ShardMap.initial(PARTITIONS)), tracer_to(spans)
     async with (
         open_event_log(folder / "log.sqlite", clock) as log,
         open_database(folder / "messages.sqlite", SCHEMA) as messages,

@@ -35,7 +35,7 @@ async def over_grpc(stand: Stand, registry: ProcessRegistry) -> AsyncIterator[Re
     clock = SystemClock()
     access = Access(frozenset(), ALL, INNER_TOKEN)
     chain = CallChain(TokenVerifier(no_keys, clock), access, RateLimiter(clock), Rate(1e6, 1e6), clock)
-    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.shards))
+    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.view))
     options = [("grpc.max_receive_message_length", 512 * 1024), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(handlers=[handlers(chain, SERVICE, servicer)], options=options)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -18,7 +18,7 @@ from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record
 from svc.kernel.relay import Outcome
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 
 PARTITIONS = 2
 
@@ -33,7 +33,7 @@ def a_round(number, frames, events=1):
 
 @pytest.fixture
 async def world(tmp_path):
-    clock, shards = SystemClock(), ShardMap.initial(PARTITIONS)
+    clock, shards = SystemClock(), FixedShards(ShardMap.initial(PARTITIONS))
     async with open_event_log(tmp_path / "log.sqlite", clock) as log:
         made = Finisher(
             log,

@@ -34,7 +34,7 @@ class Held:
 async def serving(stand, log, store):
     """An owner, its task and the clock by which it watches itself."""
     clock = StepClock()
-    owner = Owner(log, store, ProtoEncoder(clock, stand.ids), clock, stand.tracer, stand.shards)
+    owner = Owner(log, store, ProtoEncoder(clock, stand.ids), clock, stand.tracer, stand.view)
     task = asyncio.create_task(owner.run(await owner.claim()))
     await looks(owner, task, clock, 1)
     try:

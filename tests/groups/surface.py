@@ -27,7 +27,7 @@ from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.record import Record, decode
 from svc.kernel.registry import PUBLIC_METHODS, Instance, ProcessRegistry
 from svc.kernel.settings import for_tests
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from tests.groups.world import USERS
 
 INNER_TOKEN = "inner"
@@ -92,7 +92,7 @@ async def open_surface(folder: Path) -> AsyncIterator[Surface]:
     )
     async with (
         open_event_log(folder / "log.sqlite", clock) as log,
-        open_groups(settings, clock, log, ShardMap.initial(5), channels) as groups,
+        open_groups(settings, clock, log, FixedShards(ShardMap.initial(5)), channels) as groups,
         _served(chain, [*groups.services, (DIRECTORY, Accounts())]) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):

@@ -16,7 +16,7 @@ from svc.groups.groups import Groups
 from svc.groups.model import NewGroup, Role
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.record import Record, decode
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 
 NOW_US = 1_800_000_000_000_000
 USERS = tuple(f"u{number}" for number in range(1, 21))
@@ -89,7 +89,7 @@ async def open_world(folder: Path, max_members: int = 100) -> AsyncIterator[Worl
         open_event_log(folder / "log.sqlite", clock) as log,
         open_sql(folder / "groups.sqlite", METADATA, SCHEMA_VERSION) as sql,
     ):
-        store = SqlGroups(sql, Outbox(sql, OUTBOX, log, ShardMap.initial(5), clock), ids)
+        store = SqlGroups(sql, Outbox(sql, OUTBOX, log, FixedShards(ShardMap.initial(5)), clock), ids)
         yield World(Groups(store, AccountsOf(USERS), ids, clock, max_members), store, sql)
 
 

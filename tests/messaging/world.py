@@ -165,7 +165,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
             chosen,
             clock,
             stand.log,
-            stand.shards,
+            stand.view,
             stand.delivery.streams,
             SqliteConversations(stand.messages),
             SqliteReadMarks(stand.messages),

@@ -6,6 +6,7 @@ from svc.delivery.delivery import Delivery
 from svc.delivery.owner import Owner
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.ids import SnowflakeGenerator
+from svc.kernel.shards import FixedShards
 from svc.kernel.telemetry import Tracer
 from tests.simulation.model_log import LogPort
 from tests.simulation.model_store import StorePort
@@ -26,7 +27,7 @@ class OwnerProcess(Process):
         clock = ProcessClock(self)
         log, store = LogPort(world.log, self), StorePort(world.store, self)
         encoder = ProtoEncoder(clock, SnowflakeGenerator(clock, number))
-        self.delivery = Delivery(lambda: Owner(log, store, encoder, clock, NO_TRACER, world.shards), clock)
+        self.delivery = Delivery(lambda: Owner(log, store, encoder, clock, NO_TRACER, FixedShards(world.shards)), clock)
         self.when_killed.append(self._cut)
         self.start(self.delivery.run())
 

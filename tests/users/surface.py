@@ -20,7 +20,7 @@ from svc.kernel.identity import Identity, TokenVerifier
 from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.registry import PUBLIC_METHODS
 from svc.kernel.settings import Settings, for_tests
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from svc.users.wiring import UsersService, open_users
 from tests.fakes import FakeClock, MemoryLog
 
@@ -109,7 +109,7 @@ async def _call(method: Any, request: object, metadata: Sequence[tuple[str, str]
 async def open_surface(folder: Path, clock: FakeClock, log: MemoryLog, **overrides: Any) -> AsyncIterator[Surface]:
     """Serve users from a folder, as a process would."""
     settings: Settings = for_tests(folder, **overrides)
-    async with open_users(settings, clock, log, ShardMap.initial(5)) as service:
+    async with open_users(settings, clock, log, FixedShards(ShardMap.initial(5))) as service:
         verifier = TokenVerifier(service.jwks, clock)
         inner = frozenset(f"/{DIRECTORY.full_name}/{method.name}" for method in DIRECTORY.methods)
         access = Access(PUBLIC_METHODS, inner, INNER_TOKEN)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from svc.backends.outbox import Outbox
 from svc.backends.sql import open_sql
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.shards import ShardMap
+from svc.kernel.shards import FixedShards, ShardMap
 from svc.users.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlAccounts, SqlDevices, SqlKeys
 from svc.users.model import DEVICE_KEPT_US, Account, Device, User
 from svc.users.refresh import RefreshState, RefreshTokens, begin, renewed
@@ -39,7 +39,7 @@ class Tables:
 async def tables(tmp_path: Path) -> AsyncIterator[Tables]:
     clock = FakeClock()
     async with open_sql(tmp_path / "users.sqlite", METADATA, SCHEMA_VERSION) as sql:
-        outbox = Outbox(sql, OUTBOX, MemoryLog(), ShardMap.initial(5), clock)
+        outbox = Outbox(sql, OUTBOX, MemoryLog(), FixedShards(ShardMap.initial(5)), clock)
         opened = Tables(SqlAccounts(sql), SqlDevices(sql, outbox, SnowflakeGenerator(clock)), SqlKeys(sql), outbox)
         assert await opened.accounts.add(ALICE)
         yield opened
