@@ -109,7 +109,7 @@ class ShardMap:
         return replace(self, places=places, moves=moves, version=self.version + 1)
 
     def after_incident(self) -> "ShardMap":
-        """The next version: the log is another one, its offsets count anew. Moves that were under way have to be begun again."""
+        """The next version: the log is another one, its offsets count anew. Moves under way have to be begun again."""
         places = {
             shard: Place((Stay(place.stays[-1].partition),), place.earlier_moves + len(place.stays) - 1)
             for shard, place in self.places.items()
