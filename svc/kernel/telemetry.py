@@ -43,6 +43,7 @@ ROUND_SECONDS = Histogram(
     "stonechat_delivery_round_seconds", "Seconds a round took, by step.", ["step"], buckets=BUCKETS
 )
 LAG = Gauge("stonechat_delivery_lag", "Records stored in the log and not read yet.")
+BACK_END_UP = Gauge("stonechat_back_end_up", "1 while a back end answers.", ["back_end"])
 WAITING = Gauge("stonechat_delivery_waiting", "1 while the owner waits for a back end to answer again.")
 DEAD_LETTERS = Counter("stonechat_dead_letters", "Records parked.")
 CLOCK_SKEW = Gauge("stonechat_log_clock_skew_seconds", "The log's append time less this node's clock.")
