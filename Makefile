@@ -1,16 +1,19 @@
 # Everything a contributor needs. `make run` and `make test` set themselves up on a machine that has Python 3.11 and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance bench check gen lock clean
+.PHONY: help run test test-real conformance bench check gen lock clean
 
 help:                    ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 run: .venv/.runtime      ## serve everything from one process; needs nothing else on this machine
 	@exec .venv/bin/stonechat serve
 
 test: .venv/.dev         ## every test that needs no external back end
-	@.venv/bin/pytest
+	@.venv/bin/pytest -m "not real"
+
+test-real: .venv/.dev    ## every test on the real back ends, which `make backends` starts
+	@.venv/bin/pytest -m real
 
 conformance: .venv/.dev  ## check every promise on every surface; writes the table in README.md
 	@.venv/bin/python -m tools.conformance
