@@ -15,6 +15,7 @@ from stonechat_client import terminal
 from stonechat_conformance.arguments import add_arguments as add_conformance_arguments
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
+from svc.roles import ROLES
 from svc.verify.arguments import add_arguments as add_verify_arguments
 
 
@@ -29,10 +30,13 @@ def _serve(args: argparse.Namespace) -> int:
 
     def ready(url: str) -> None:
         print(f"\nStonechat is ready on {url}   data: {settings.data_dir.resolve()}   Ctrl-C stops it")
-        print(f"In another terminal:  {sys.argv[0]} chat --user alice\n", flush=True)
+        if url.startswith("http"):
+            print(f"In another terminal:  {sys.argv[0]} chat --user alice\n", flush=True)
+        else:
+            print(f"It serves {', '.join(args.services)} to the other processes.\n", flush=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(app.serve(settings, ready))
+        runner.run(app.serve(settings, args.services, ready))
     return 0
 
 
@@ -85,7 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="stonechat", description="A chat backend that speaks gRPC first.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    serve = commands.add_parser("serve", help="run the whole product in this process, Envoy in front")
+    serve = commands.add_parser(
+        "serve",
+        help="run the whole product in this process, Envoy in front; or the services named, beside other processes",
+    )
+    serve.add_argument(
+        "services",
+        nargs="*",
+        metavar="SERVICE",
+        help=f"of {', '.join(ROLES)}; none: everything. In several processes they need STONECHAT_ZOOKEEPER and what they share",
+    )
     serve.set_defaults(run=_serve)
 
     chat = commands.add_parser("chat", help="chat from this terminal: `stonechat chat --user alice`")

@@ -1,50 +1,52 @@
-"""The whole product in one process: every service on embedded back ends, and Envoy in front."""
+"""The composition: the services that a process is asked to run, on the back ends that are set, with Envoy in front."""
 
 import asyncio
 import json
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
-from svc.backends.messages_schema import MESSAGES_FILE, SCHEMA
-from svc.backends.sqlite import open_database
-from svc.backends.sqlite_log import SqliteEventLog, open_event_log
-from svc.controlplane.wiring import edge
+from svc.backends.opening import Agreement, open_agreement, open_log, open_messages
+from svc.backends.sqlite import Database
+from svc.delivery.delivery import Delivery
 from svc.delivery.wiring import open_delivery
 from svc.groups.wiring import open_groups
 from svc.history.wiring import open_history
 from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import Channels
-from svc.kernel.clock import SystemClock
+from svc.kernel.clock import Clock, SystemClock
 from svc.kernel.errors import StartError, StonechatError
-from svc.kernel.identity import TokenVerifier
+from svc.kernel.eventlog import EventLog
+from svc.kernel.identity import KeySource, TokenVerifier
 from svc.kernel.ids import new_boot_id
-from svc.kernel.lifecycle import Failed, data_folder, settle_garbage, stop_on_signals, watchdog
+from svc.kernel.lifecycle import Failed, data_folder, owned, settle_garbage, stop_on_signals, watchdog
 from svc.kernel.limits import Rate, RateLimiter
-from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance, ProcessRegistry, Registry
+from svc.kernel.pages import operators_pages
+from svc.kernel.readiness import Ping, Readiness
+from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance
 from svc.kernel.settings import Settings
-from svc.kernel.shards import FixedShards, ShardMap
-from svc.kernel.telemetry import start_tracing
+from svc.kernel.telemetry import Tracer, start_tracing
 from svc.messaging.node import Node
 from svc.messaging.wiring import open_messaging
-from svc.users.wiring import open_users
+from svc.roles import EDGE, chosen, needs_log, needs_store
+from svc.users.wiring import open_users, remote_keys
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 512 * 1024
 _BURST = 5
 _STOP_SECONDS = 2.0
+_LEAVING_SECONDS = 10.0
 
 _GRPC_OPTIONS = [
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -58,101 +60,166 @@ _GRPC_OPTIONS = [
     ("grpc.http2.bdp_probe", 0),
 ]
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The product while it serves: where clients reach it, and its messaging node."""
+    """What runs in this process. `url`: where clients reach the edge or, where there is none, others reach its services."""
 
     url: str
-    node: Node
+    node: Node | None
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the services of one process share, and what has been built of it."""
+
+    settings: Settings
+    clock: Clock
+    instance: Instance
+    channels: Channels
+    agreement: Agreement
+    tracer: Tracer
+    limiter: RateLimiter
+    failed: Failed
+    event_log: EventLog | None = None
+    messages: Database | None = None
+    pings: dict[str, Ping] = field(default_factory=dict)
+    services: list[tuple[ServiceDescriptor, object]] = field(default_factory=list)
+    keys: KeySource | None = None
+    delivery: Delivery | None = None
+    node: Node | None = None
+
+    @property
+    def rate(self) -> Rate:
+        """Of calls of one user and method."""
+        return Rate(self.settings.calls_per_second, self.settings.calls_per_second * _BURST)
 
 
 @asynccontextmanager
-async def product(settings: Settings, failed: Failed) -> AsyncIterator[Running]:
-    """Everything, serving when the block begins and closed in reverse order when it ends. Raises StartError; `failed` is told
-    when something that must live has died for good."""
+async def product(settings: Settings, failed: Failed, names: Sequence[str] = ()) -> AsyncIterator[Running]:
+    """The services named, or everything: serving when the block begins and closed in reverse order when it ends. Raises
+    StartError; `failed` is told when something that must live has died for good."""
+    roles = chosen(names, settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(data_folder(settings.data_dir))
-        _serve_metrics(settings, stack)
         tracer = start_tracing(settings)
         stack.callback(tracer.shutdown)
-        clock, boot_id, inner_token = SystemClock(), new_boot_id(), secrets.token_urlsafe(32)
-        event_log = await stack.enter_async_context(open_event_log(settings.data_dir / "log.sqlite", clock))
-        await _require_messages(settings.data_dir / MESSAGES_FILE, event_log)
-        messages = await stack.enter_async_context(open_database(settings.data_dir / MESSAGES_FILE, SCHEMA))
-        shards = FixedShards(ShardMap.initial(await event_log.partitions(settings.partitions)))
-        if shards.shards.partitions != settings.partitions:
-            log.warning("the log has its own number of partitions", extra={"partitions": shards.shards.partitions})
-        registry = ProcessRegistry()
-        channels = Channels(registry, inner_token)
+        inner_token = settings.inner_token or secrets.token_urlsafe(32)
+        server, address = _bound(settings)
+        agreement = await stack.enter_async_context(open_agreement(settings, failed))
+        channels = Channels(agreement.registry, inner_token)
         stack.push_async_callback(channels.close)
-
-        users = await stack.enter_async_context(open_users(settings, clock, event_log, shards, failed))
-        verifier = TokenVerifier(users.jwks, clock)
-        limiter = RateLimiter(clock)
-        rate = Rate(settings.calls_per_second, settings.calls_per_second * _BURST)
-        groups = await stack.enter_async_context(open_groups(settings, clock, event_log, shards, channels, failed))
-        history = await stack.enter_async_context(open_history(messages))
-        delivery = await stack.enter_async_context(open_delivery(clock, event_log, shards, messages, tracer, failed))
-        messaging = await stack.enter_async_context(
-            open_messaging(
-                boot_id,
-                settings,
-                clock,
-                event_log,
-                shards,
-                delivery.streams,
-                messages,
-                channels,
-                verifier,
-                limiter,
-                rate,
-                tracer,
-                failed,
-            )
-        )
-        services = [
-            *users.services, *groups.services, *history.services, *delivery.services, *messaging.services
-        ]  # fmt: skip
-        chain = CallChain(verifier, _access(services, inner_token), limiter, rate, clock)
-        address, checks = await stack.enter_async_context(_grpc_server(chain, services))
+        clock = SystemClock()
+        instance = Instance(address, new_boot_id())
+        parts = _Parts(settings, clock, instance, channels, agreement, tracer, RateLimiter(clock), failed)
+        parts.pings |= agreement.pings
+        await _open_stores(stack, parts, roles)
+        verifier = await _open_services(stack, parts, roles)
+        readiness = Readiness(parts.pings, clock)
+        stack.enter_context(operators_pages(settings.metrics_address(), readiness))
+        await stack.enter_async_context(owned(readiness.run(), "readiness", failed))
+        chain = CallChain(verifier, _access(parts.services, inner_token), parts.limiter, parts.rate, clock)
+        checks = await stack.enter_async_context(_serving(server, chain, parts.services))
         _write_inner(settings.inner_file(), address, inner_token)
-        await stack.enter_async_context(_registered(registry, Instance(address, boot_id)))
-        front = await stack.enter_async_context(edge(settings, registry, clock, failed))
+        url = await _open_front(stack, parts, roles)
         # Not before: on a busy machine building all of this keeps the event loop for seconds.
         stack.enter_context(watchdog())
-        stack.push_async_callback(messaging.node.drain, settings.drain_seconds)
+        if parts.node is not None:
+            stack.push_async_callback(parts.node.drain, settings.drain_seconds)
         stack.push_async_callback(checks.enter_graceful_shutdown)  # first of all: nobody new is sent here
-        yield Running(front.url, messaging.node)
+        yield Running(url, parts.node)
 
 
-async def _require_messages(path: Path, event_log: SqliteEventLog) -> None:
-    """What the log says is stored is never read from it again: without the messages a new file would count from 1 anew."""
-    if await event_log.is_consumed() and not await asyncio.to_thread(path.exists):
-        raise StartError(
-            f"{path} is missing, but the log beside it says that messages were stored there: restore it from a backup, or move"
-            " the whole folder away to begin with nothing"
+async def _open_stores(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> None:
+    settings = parts.settings
+    if needs_log(roles):
+        parts.event_log = await stack.enter_async_context(open_log(settings, parts.clock))
+        shards = parts.agreement.coordination.shards
+        await parts.event_log.ensure(shards.partitions)
+        if shards.partitions != settings.partitions:
+            log.warning("the log has its own number of partitions", extra={"partitions": shards.partitions})
+    if needs_store(roles):
+        parts.messages = await stack.enter_async_context(open_messages(settings, parts.event_log))
+
+
+async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> TokenVerifier:
+    """Build the services. In this order: each finds what it needs of those before it."""
+    settings, clock, agreement, channels = parts.settings, parts.clock, parts.agreement, parts.channels
+    if "users" in roles:
+        users = open_users(settings, clock, _open(parts.event_log), agreement.coordination, parts.failed)
+        opened = await stack.enter_async_context(users)
+        parts.services += opened.services
+        parts.keys = opened.jwks
+    verifier = TokenVerifier(parts.keys or remote_keys(channels), clock)
+    if "groups" in roles:
+        groups = open_groups(settings, clock, _open(parts.event_log), agreement.coordination, channels, parts.failed)
+        parts.services += (await stack.enter_async_context(groups)).services
+    if "history" in roles:
+        parts.services += (await stack.enter_async_context(open_history(_open(parts.messages)))).services
+    if "delivery" in roles:
+        delivery = await stack.enter_async_context(
+            open_delivery(
+                clock,
+                _open(parts.event_log),
+                agreement.coordination,
+                agreement.registry,
+                parts.instance,
+                _open(parts.messages),
+                parts.tracer,
+                parts.failed,
+            )
         )
+        parts.services += delivery.services
+        parts.delivery = delivery.delivery
+    if "messaging" in roles:
+        messaging = await stack.enter_async_context(
+            open_messaging(
+                parts.instance.boot_id,
+                settings,
+                clock,
+                _open(parts.event_log),
+                agreement.coordination,
+                agreement.registry,
+                parts.delivery.streams if parts.delivery is not None else None,
+                _open(parts.messages),
+                channels,
+                verifier,
+                parts.limiter,
+                parts.rate,
+                parts.tracer,
+                parts.failed,
+            )
+        )
+        parts.services += messaging.services
+        parts.node = messaging.node
+    return verifier
 
 
-def _serve_metrics(settings: Settings, stack: AsyncExitStack) -> None:
-    if (address := settings.metrics_address()) is None:
-        return
-    host, port = address
-    try:
-        server, thread = start_http_server(port, host)
-    except OSError as error:
-        raise StartError(
-            f"the metrics page cannot listen on {host}:{port} ({error.strerror}):"
-            " stop what listens there, or set STONECHAT_METRICS_LISTEN (empty for none)"
-        ) from error
+async def _open_front(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> str:
+    """Be found: by other services, and by clients. What is taken back first when the process leaves is entered last: it is
+    found no more, then its sessions move, then its partitions."""
+    registry, address = parts.agreement.registry, parts.instance.address
+    url = address
+    if "delivery" in roles:
+        await stack.enter_async_context(_registered(parts, ["delivery"]))
+    if parts.delivery is not None:
+        stack.push_async_callback(_in_time, parts.delivery.drain, "partitions were not given back in time")
+    others = [service.name for service in SERVICES if service.name in roles and service.name != "delivery"]
+    await stack.enter_async_context(_registered(parts, others))
+    if EDGE in roles:
+        from svc.controlplane.wiring import edge
 
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        front = await stack.enter_async_context(edge(parts.settings, registry, parts.clock, parts.failed))
+        url = front.url
+    return url
 
-    stack.callback(close)
+
+def _open(opened: T | None) -> T:
+    """What the roles of the process are said to need is open."""
+    assert opened is not None  # noqa: S101 - see svc.roles
+    return opened
 
 
 def _access(services: Iterable[tuple[ServiceDescriptor, object]], inner_token: str) -> Access:
@@ -166,35 +233,57 @@ def _access(services: Iterable[tuple[ServiceDescriptor, object]], inner_token: s
     return Access(PUBLIC_METHODS, frozenset(inner), inner_token)
 
 
-@asynccontextmanager
-async def _grpc_server(
-    chain: CallChain, services: list[tuple[ServiceDescriptor, object]]
-) -> AsyncIterator[tuple[str, Any]]:
+def _bound(settings: Settings) -> tuple[Any, str]:
+    """A gRPC server that has its address, and does not answer yet."""
+    host, port = settings.inner_address()
     server = grpc.aio.server(options=_GRPC_OPTIONS)
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        bound = server.add_insecure_port(f"{shown}:{port}")
+    except RuntimeError as error:
+        raise StartError(
+            f"the services cannot listen on {shown}:{port} ({error}): stop what listens there, or set STONECHAT_INNER_LISTEN"
+        ) from error
+    return server, f"{shown}:{bound}"
+
+
+@asynccontextmanager
+async def _serving(
+    server: Any, chain: CallChain, services: list[tuple[ServiceDescriptor, object]]
+) -> AsyncIterator[Any]:
     server.add_generic_rpc_handlers(tuple(handlers(chain, descriptor, servicer) for descriptor, servicer in services))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     public = [name for service in SERVICES for name in service.grpc_services]
-    reflection.enable_server_reflection((*public, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    here = [name for name in public if any(descriptor.full_name == name for descriptor, _ in services)]
+    reflection.enable_server_reflection((*here, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     await server.start()
-    for name in ("", *public):
+    for name in ("", *here):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield f"127.0.0.1:{port}", checks
+        yield checks
     finally:
         await server.stop(_STOP_SECONDS)
 
 
 @asynccontextmanager
-async def _registered(registry: Registry, instance: Instance) -> AsyncIterator[None]:
-    for service in SERVICES:
-        await registry.register(service.name, instance)
+async def _registered(parts: _Parts, services: Sequence[str]) -> AsyncIterator[None]:
+    registry = parts.agreement.registry
+    for service in services:
+        await registry.register(service, parts.instance)
     try:
         yield
     finally:
-        for service in SERVICES:
-            await registry.deregister(service.name, instance)
+        for service in services:
+            await registry.deregister(service, parts.instance)
+
+
+async def _in_time(leave: Callable[[], Awaitable[None]], otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(_LEAVING_SECONDS):
+            await leave()
+    except TimeoutError:
+        log.warning(otherwise)
 
 
 def _write_inner(path: Path, address: str, token: str) -> None:
@@ -204,8 +293,9 @@ def _write_inner(path: Path, address: str, token: str) -> None:
         json.dump({"address": address, "token": token}, file)
 
 
-async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until a signal; `ready` is told the address of the edge. Raises StartError, or what the product died of."""
+async def serve(settings: Settings, names: Sequence[str], ready: Callable[[str], None]) -> None:
+    """Serve these services, or everything, until a signal; `ready` is told where (`Running.url`). Raises StartError, or what
+    the product died of."""
     stop = asyncio.Event()
     stop_on_signals(stop)
     died: list[BaseException] = []
@@ -214,7 +304,7 @@ async def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         died.append(error)
         stop.set()
 
-    async with product(settings, failed) as running:
+    async with product(settings, failed, names) as running:
         settle_garbage()
         ready(running.url)
         await stop.wait()

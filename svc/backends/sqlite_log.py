@@ -29,9 +29,6 @@ CREATE TABLE IF NOT EXISTS commits (
   consumer TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
   PRIMARY KEY (consumer, topic, partition)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS eras (partition INTEGER PRIMARY KEY, era INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS partitions (id INTEGER PRIMARY KEY CHECK (id = 1), partitions INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS claims (id INTEGER PRIMARY KEY CHECK (id = 1), claim INTEGER NOT NULL);
 """
 
 
@@ -67,6 +64,19 @@ class SqliteConsumer:
                 self._next[entry.partition] = entry.offset + 1
             self._wake.set()
 
+    async def take(self, partition: int, start: int) -> None:
+        ends = await self._log.end_offsets(self.topic)
+        self.drop(partition)
+        self._next[partition] = start
+        self._ends[partition] = max(start, ends.get(partition, 0))
+        self._behind[partition] = None
+        self._wake.set()
+
+    def drop(self, partition: int) -> None:
+        self._next.pop(partition, None)
+        self._behind.pop(partition, None)
+        self._buffer = deque(entry for entry in self._buffer if entry.partition != partition)
+
     async def fetch(self, max_entries: int) -> Sequence[LoggedEntry]:
         while True:
             if self._buffer:
@@ -81,7 +91,10 @@ class SqliteConsumer:
 
     async def _read_behind(self, max_entries: int) -> list[LoggedEntry]:
         partition = next(iter(self._behind))
-        found = list(await self._log.read(self.topic, partition, self._next[partition], max_entries))
+        start = self._next[partition]
+        found = list(await self._log.read(self.topic, partition, start, max_entries))
+        if self._next.get(partition) != start or partition not in self._behind:
+            return []  # dropped meanwhile, or taken anew from elsewhere
         if found:
             self._next[partition] = found[-1].offset + 1
             self._ends[partition] = max(self._ends[partition], self._next[partition])
@@ -91,8 +104,14 @@ class SqliteConsumer:
             self._behind[partition] = None
         return found
 
-    def lag(self) -> int:
-        return len(self._buffer) + sum(max(0, self._ends[p] - self._next[p]) for p in self._behind)
+    def lag(self, partition: int | None = None) -> int:
+        if partition is None:
+            return len(self._buffer) + sum(self._unread(each) for each in self._behind)
+        buffered = sum(entry.partition == partition for entry in self._buffer)
+        return buffered + (self._unread(partition) if partition in self._behind else 0)
+
+    def _unread(self, partition: int) -> int:
+        return max(0, self._ends[partition] - self._next[partition])
 
     async def close(self) -> None:
         self._log.forget(self)
@@ -175,42 +194,14 @@ class SqliteEventLog:
         rows = [(group, topic, partition, offset) for partition, offset in offsets.items()]
         await self._database.write(lambda c: c.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?)", rows))
 
-    async def partitions(self, wanted: int) -> int:
-        def work(connection: sqlite3.Connection) -> int:
-            connection.execute("INSERT OR IGNORE INTO partitions VALUES (1, ?)", (wanted,))
-            return int(connection.execute("SELECT partitions FROM partitions").fetchone()[0])
-
-        return await self._database.write(work)
-
-    async def eras(self) -> dict[int, int]:
-        return await self._table("SELECT partition, era FROM eras")
-
-    async def start_era(self, partition: int, era: int) -> None:
-        await self._database.write(
-            lambda c: c.execute(
-                "INSERT INTO eras VALUES (?, ?) ON CONFLICT (partition) DO UPDATE SET era = MAX(era, excluded.era)",
-                (partition, era),
-            )
-        )
-
-    async def is_new(self) -> bool:
-        """Whether nobody ever claimed a partition of it."""
-        return await self._database.read(lambda c: c.execute("SELECT 1 FROM claims").fetchone() is None)
+    async def ensure(self, partitions: int) -> None:
+        """A file has room for as many as there are."""
 
     async def is_consumed(self) -> bool:
         """Whether anybody has committed anything of it."""
         return await self._database.read(
             lambda c: c.execute("SELECT 1 FROM commits WHERE offset > 0").fetchone() is not None
         )
-
-    async def next_claim(self) -> int:
-        def work(connection: sqlite3.Connection) -> int:
-            connection.execute(
-                "INSERT INTO claims VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET claim = claim + 1",
-            )
-            return int(connection.execute("SELECT claim FROM claims").fetchone()[0])
-
-        return await self._database.write(work)
 
     async def trim(self) -> int:
         """Remove what is older than the retention and below every commit, in portions; returns how many. The newest entry

@@ -98,6 +98,10 @@ class ZooKeeper:
         """Let the server that we are connected to catch up with the ensemble."""
         await self._call(lambda: self._client.sync_async(self._path + path))
 
+    async def ping(self) -> None:
+        """Raises Unavailable when it does not answer."""
+        await self._call(lambda: self._client.exists_async(self._path))
+
     async def make_folder(self, path: str) -> None:
         """A node that only holds others; one that exists is left."""
         with suppress(NodeExistsError):

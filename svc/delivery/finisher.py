@@ -6,7 +6,8 @@ Rounds that wait for it are finished together: what it does costs the same for o
 import asyncio
 from collections.abc import Iterator
 
-from svc.delivery.eras import by_era, group_of
+from svc.delivery.incidents import group_of
+from svc.delivery.moved import HeldBack
 from svc.delivery.ports import Encoder
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
@@ -27,35 +28,45 @@ _ENTRY_BYTES = 512 * 1024
 
 
 class Finisher:
-    """`eras` of the claim's partitions. Offsets are committed in log order, each after everything below it is through."""
+    """Offsets are committed in log order, each after everything below it is through; those of partitions that are `dropped`
+    are not. `incident`: of the log whose offsets these are."""
 
     def __init__(
-        self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: Shards, retry: Retry, eras: dict[int, int]
+        self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: Shards, retry: Retry, incident: int
     ) -> None:
         self._log = event_log
         self._encoder = encoder
         self._clock = clock
         self._shards = shards
         self._retry = retry
-        self._eras = eras
+        self._group = group_of(incident)
         self._pace = Pace(clock, _PACE_FROM_PER_SECOND, _PACE_SECONDS)
         self._waiting: list[Round] = []
         self._count = 0
+        self._rounds = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._held_back = HeldBack()
         self.offsets: dict[int, int] = {}
-        """Per partition, the offset below which everything is through."""
-        self.committed_at = 0.0
+        """Per partition that is held, the offset below which everything is through, but for what is held back."""
+        self.committed_at = clock.monotonic()
 
-    def begin(self, offsets: dict[int, int]) -> None:
-        """The claim begins: everything below these is through."""
-        self.offsets = dict(offsets)
+    def begin(self, partition: int, offset: int) -> None:
+        """A partition is taken: everything below is through."""
+        self.offsets[partition] = offset
         self.committed_at = self._clock.monotonic()
+
+    def drop(self, partition: int) -> None:
+        """A partition is not ours any more: nothing of it is committed from now on."""
+        self.offsets.pop(partition, None)
+        self._held_back.drop(partition)
 
     @property
     def is_behind(self) -> bool:
         """Whether a round is not finished."""
-        return self._count > 0
+        return self._rounds > 0
 
     async def put(self, result: Round) -> None:
         """A round is stored and relayed. Waits while too many of them are not finished."""
@@ -64,18 +75,32 @@ class Finisher:
             await self._room.wait()
         self._waiting.append(result)
         self._count += result.size
+        self._rounds += 1
+        self._idle.clear()
         self._wake.set()
+
+    async def idle(self) -> None:
+        """Return when every round so far is finished."""
+        await self._idle.wait()
+
+    def look_again(self) -> None:
+        """The map has changed: what is held back may be able to go."""
+        if self._held_back:
+            self._wake.set()
 
     async def run(self) -> None:
         """Finish rounds until cancelled."""
         while True:
             await self._wake.wait()
             await self._pace.wait()
-            result = self._take()
+            result, rounds = self._take()
             self._pace.ran(result.size)
             await self.finish(result)
             self._count -= result.size
+            self._rounds -= rounds
             self._room.set()
+            if not self._rounds:
+                self._idle.set()
 
     async def finish(self, result: Round) -> None:
         """Take one round, or several as one, through its last steps."""
@@ -93,24 +118,35 @@ class Finisher:
         if result.dead_letters:
             telemetry.DEAD_LETTERS.inc(len(result.dead_letters))
             await self._retry.until_done("park", lambda: self._log.append(DEAD_LETTERS, result.dead_letters))
-        self.offsets |= result.next_offsets
+        self._held_back.add([entry for entry in result.moved if entry.partition in self.offsets])
+        await self._append_again()
+        for partition, offset in result.next_offsets.items():
+            if partition in self.offsets:
+                self.offsets[partition] = offset
         await self.commit()
+
+    async def _append_again(self) -> None:
+        ready = self._held_back.ready(self._shards.shards)
+        if ready:
+            entries = [again for _, again in ready]
+            await self._retry.until_done("append again", lambda: self._log.append(ACCEPTED, entries))
+            self._held_back.appended([entry for entry, _ in ready if entry.partition in self.offsets])
 
     async def commit(self) -> None:
         """Commit what is through."""
-        offsets = dict(self.offsets)
-        for era, partitions in by_era(self._eras).items():
-            own = {partition: offsets[partition] for partition in partitions}
-            await self._retry.until_done("commit", lambda: self._log.commit(group_of(era), ACCEPTED, own))  # noqa: B023
+        offsets = {partition: self._held_back.below(partition, offset) for partition, offset in self.offsets.items()}
+        if offsets:
+            await self._retry.until_done("commit", lambda: self._log.commit(self._group, ACCEPTED, offsets))
         self.committed_at = self._clock.monotonic()
 
-    def _take(self) -> Round:
-        result = Round()
+    def _take(self) -> tuple[Round, int]:
+        result, rounds = Round(), 0
         while self._waiting and result.size < _TOGETHER:
             result.absorb(self._waiting.pop(0))
+            rounds += 1
         if not self._waiting:
             self._wake.clear()
-        return result
+        return result, rounds
 
 
 def _joined(frames: list[bytes], most: int) -> Iterator[bytes]:

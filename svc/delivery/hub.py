@@ -76,10 +76,11 @@ def _size(item: Item) -> int:
 
 
 class Hub:
-    """The subscriptions of one claim. `is_active` says whether the sequencer has a conversation loaded."""
+    """The subscriptions at one instance. `claim_of` says by which claim a conversation is owned, `is_active` whether its
+    sequencer has it loaded."""
 
-    def __init__(self, claim: int, is_active: Callable[[str], bool]) -> None:
-        self.claim = claim
+    def __init__(self, claim_of: Callable[[str], int], is_active: Callable[[str], bool]) -> None:
+        self._claim_of = claim_of
         self._is_active = is_active
         # Per conversation: the highest event that is stored and was handed to its subscribers.
         self._relayed: dict[str, int] = {}
@@ -101,7 +102,7 @@ class Hub:
         self.unsubscribe(queue, list(queue.subscribed))
 
     def close_all(self) -> None:
-        """The claim is gone."""
+        """The owner is gone."""
         for queue in list(self._queues.values()):
             self.close(queue)
 
@@ -142,6 +143,15 @@ class Hub:
             queue.subscribed.discard(conversation_id)
             queue.put(NotOwner(conversation_id))
 
+    def gave(self, gone: Callable[[str], bool]) -> None:
+        """Conversations that are not ours any more: everybody who subscribed to one is told, after all that was relayed."""
+        for conversation_id in [name for name in self._relayed.keys() | self._waiting.keys() if gone(name)]:
+            self.refused(conversation_id)
+            for queue in self._subscribers.pop(conversation_id, {}):
+                queue.subscribed.discard(conversation_id)
+                queue.put(NotOwner(conversation_id))
+            self._relayed.pop(conversation_id, None)
+
     def relay(self, event: Event) -> None:
         """An event is stored: advance, and hand it to all subscribers, in one step (S2)."""
         self._relayed[event.conversation_id] = max(event.seq, self._relayed[event.conversation_id])
@@ -170,4 +180,4 @@ class Hub:
 
     def _acknowledge(self, queue: NodeQueue, conversation_id: str) -> None:
         self._subscribers.setdefault(conversation_id, {})[queue] = None
-        queue.put(Ack(conversation_id, self._relayed[conversation_id], self.claim))
+        queue.put(Ack(conversation_id, self._relayed[conversation_id], self._claim_of(conversation_id)))

@@ -1,54 +1,51 @@
 """Waking conversations: for their next record, and for who subscribes to them (protocol T1, S3).
 
-Each conversation is loaded once however many ask at a time, so a subscription and the next record see the same head.
+Each conversation is loaded once however many ask at a time, so a subscription and the next record see the same head. What
+belongs to a partition that is given back meanwhile is not loaded; who asked is told so.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from svc.delivery.holding import Holding
 from svc.delivery.hub import Hub, NodeQueue
-from svc.delivery.model import Position
+from svc.delivery.model import Slice
 from svc.delivery.ports import MessageStore
 from svc.delivery.retry import Retry
-from svc.delivery.sequencer import Sequencer
+from svc.kernel.coordination import Coordination
 from svc.kernel.eventlog import ACCEPTED, EventLog
-from svc.kernel.shards import Shards
+from svc.kernel.relay import claim_of
 
 
 class Loader:
-    """Loads conversations into the sequencers of a claim, and acknowledges subscriptions."""
+    """Loads conversations into the sequencers of the partitions that are held, and acknowledges subscriptions."""
 
     def __init__(
         self,
-        sequencers: dict[int, Sequencer],
-        ends: dict[int, int],
-        shards: Shards,
+        held: Mapping[int, Holding],
+        coordination: Coordination,
         store: MessageStore,
         event_log: EventLog,
         retry: Retry,
     ) -> None:
-        self._sequencers = sequencers
-        self._ends = ends
-        self._shards = shards
+        self._held = held
+        self._coordination = coordination
         self._store = store
         self._log = event_log
         self._retry = retry
         self._loading: dict[str, asyncio.Future[None]] = {}
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
-        self.hub = Hub(0, self.is_active)
+        self.hub = Hub(self._claim_of, self.is_active)
 
-    def sequencer(self, conversation_id: str) -> Sequencer:
-        """The sequencer of a conversation's partition. KeyError when that is not ours."""
-        return self._sequencers[self._shards.shards.partition_of(conversation_id)]
-
-    def is_here(self, conversation_id: str) -> bool:
-        """Whether this claim holds the conversation's partition."""
-        return self._shards.shards.partition_of(conversation_id) in self._sequencers
+    def holding(self, conversation_id: str) -> Holding | None:
+        """What is held of a conversation's partition."""
+        return self._held.get(self._coordination.shards.partition_of(conversation_id))
 
     def is_active(self, conversation_id: str) -> bool:
         """Whether a conversation is loaded."""
-        return self.is_here(conversation_id) and self.sequencer(conversation_id).is_loaded(conversation_id)
+        holding = self.holding(conversation_id)
+        return holding is not None and holding.sequencer.is_loaded(conversation_id)
 
     def subscribe(self, queue: NodeQueue, conversation_ids: Sequence[str]) -> None:
         """Subscribe a node. Conversations that are not loaded are acknowledged when they are."""
@@ -61,19 +58,19 @@ class Loader:
             await self._wake.wait()
             self._wake.clear()
             wanted, self._wanted = self._wanted, set()
-            for conversation_id in [name for name in wanted if not self.is_here(name)]:
-                wanted.discard(conversation_id)
-                self.hub.refused(conversation_id)
             await self.load(wanted)
+            for name in wanted:
+                if not self.is_active(name):
+                    self.hub.refused(name)
 
     async def load(self, conversation_ids: set[str]) -> None:
-        """Return when all of them are loaded. Raises LogIncidentError."""
+        """Return when all of them are loaded, but for those whose partition is not held (any more). Raises LogIncidentError."""
         waits = {self._loading[name] for name in conversation_ids if name in self._loading}
         absent = set()
         for name in conversation_ids:
             if self.is_active(name):
                 self._acknowledge(name)
-            elif name not in self._loading:
+            elif name not in self._loading and self.holding(name) is not None:
                 absent.add(name)
         if absent:
             await self._load_now(absent)
@@ -84,14 +81,15 @@ class Loader:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loading |= dict.fromkeys(conversation_ids, done)
         try:
-            starts = {name: self.sequencer(name).start for name in conversation_ids}
+            held = {name: holding for name in conversation_ids if (holding := self.holding(name)) is not None}
+            starts = {name: holding.sequencer.start_of(name) for name, holding in held.items()}
             slices = await self._retry.until_done("load", lambda: self._store.load(starts))
-            if any(self._is_beyond(name, stored.head.position) for name, stored in slices.items()):
-                ends = await self._retry.until_done("read the log's end", lambda: self._log.end_offsets(ACCEPTED))
-                self._ends.update(ends)
+            await self._look_again(held, slices)
             for name, stored in slices.items():
-                self.sequencer(name).load(name, stored, self._ends.get(self._shards.shards.partition_of(name), 0))
-                self._acknowledge(name)
+                holding = self.holding(name)
+                if holding is held[name]:
+                    holding.sequencer.load(name, stored, holding.end)
+                    self._acknowledge(name)
         except BaseException as error:
             done.set_exception(error)
             done.exception()  # whoever else waits may be gone already
@@ -102,10 +100,27 @@ class Loader:
             for name in conversation_ids:
                 del self._loading[name]
 
-    def _acknowledge(self, conversation_id: str) -> None:
-        head = self.sequencer(conversation_id).head(conversation_id)
-        self.hub.loaded(conversation_id, head.seq)
+    async def _look_again(self, held: Mapping[str, Holding], slices: Mapping[str, Slice]) -> None:
+        """Before a head counts as one that cannot be: the log may have grown, and the shard may have moved, since we looked."""
+        heads = {
+            name: (stored.head.position, held[name].sequencer.start_of(name).era) for name, stored in slices.items()
+        }
+        if any(position.era > era for position, era in heads.values()):
+            await self._retry.until_done("read the map", self._coordination.read_shards)
+        if any(position.era >= era and position.offset >= held[name].end for name, (position, era) in heads.items()):
+            ends = await self._retry.until_done("read the log's end", lambda: self._log.end_offsets(ACCEPTED))
+            for partition, holding in self._held.items():
+                holding.end = max(holding.end, ends.get(partition, 0))
 
-    def _is_beyond(self, conversation_id: str, position: Position) -> bool:
-        end = self._ends.get(self._shards.shards.partition_of(conversation_id), 0)
-        return position.era == self.sequencer(conversation_id).era and position.offset >= end
+    def _claim_of(self, conversation_id: str) -> int:
+        holding = self.holding(conversation_id)
+        return (
+            claim_of(holding.sequencer.start_of(conversation_id).era, holding.claim.number)
+            if holding is not None
+            else 0
+        )
+
+    def _acknowledge(self, conversation_id: str) -> None:
+        holding = self.holding(conversation_id)
+        if holding is not None:
+            self.hub.loaded(conversation_id, holding.sequencer.head(conversation_id).seq)

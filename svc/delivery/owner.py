@@ -5,35 +5,33 @@ way, announce → commit (finisher.py). A back end that fails decides nothing: t
 """
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
-from svc.delivery.eras import by_era, group_of
 from svc.delivery.finisher import Finisher
+from svc.delivery.holding import Holding
 from svc.delivery.hub import Hub
+from svc.delivery.incidents import group_of
+from svc.delivery.judge import Judge
 from svc.delivery.loader import Loader
-from svc.delivery.model import Event, Key, KeyRow, LogIncidentError, Verdict
+from svc.delivery.model import Event, Key, KeyRow, LogIncidentError
 from svc.delivery.ports import Encoder, MessageStore
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round, waves
-from svc.delivery.sequencer import Facts, Missing, Sequencer
+from svc.delivery.sequencer import Sequencer
 from svc.kernel import relay, telemetry
 from svc.kernel.clock import Clock
-from svc.kernel.errors import MalformedRequest, Transient
-from svc.kernel.eventlog import ACCEPTED, Consumer, Entry, EventLog, LoggedEntry
-from svc.kernel.ids import is_conversation_id
+from svc.kernel.coordination import Claim, Coordination
+from svc.kernel.errors import Transient
+from svc.kernel.eventlog import ACCEPTED, Consumer, EventLog, LoggedEntry
 from svc.kernel.lifecycle import owned
 from svc.kernel.pace import Pace
-from svc.kernel.record import Kind, Record, decode
-from svc.kernel.shards import Shards
+from svc.kernel.record import Kind
 
 log = logging.getLogger(__name__)
 
-# An offset above all others: nothing of a former era is read any more, so nothing of it need be kept.
-_ALL_DONE = 1 << 62
 ROUND_RECORDS = 500
 STALL_SECONDS = 30.0
 RECOMMIT_SECONDS = 3600.0
@@ -41,15 +39,14 @@ RECOMMIT_SECONDS = 3600.0
 PACE_FROM_PER_SECOND = 300.0
 PACE_SECONDS = 0.004
 
-Batch = list[tuple[LoggedEntry, Record]]
-
 
 class StalledError(Exception):
     """Records wait, the back ends answer, and still nothing was committed (O2): start over from what is stored."""
 
 
 class Owner:
-    """One claim on partitions, from taking over to losing it. Make a new one for each claim."""
+    """The partitions of one instance: they come (`take`) and go (`give`, `drop`) while it runs, in one loop, on one consumer.
+    All of it belongs to one incident of the log; after another one, or a failure, make a new owner."""
 
     def __init__(
         self,
@@ -58,70 +55,106 @@ class Owner:
         encoder: Encoder,
         clock: Clock,
         tracer: telemetry.Tracer,
-        shards: Shards,
+        coordination: Coordination,
     ) -> None:
         self._log = event_log
         self._store = store
         self._encoder = encoder
         self._clock = clock
         self._tracer = tracer
-        self._shards = shards
-        self._sequencers: dict[int, Sequencer] = {}
-        self._ends: dict[int, int] = {}
+        self._coordination = coordination
+        self.incident = coordination.shards.incident
+        self._held: dict[int, Holding] = {}
+        self._map_version = coordination.shards.version
         self._retry = Retry(clock)
-        self.loader = Loader(self._sequencers, self._ends, shards, store, event_log, self._retry)
-        self._eras: dict[int, int] = {}
-        self._finisher = Finisher(event_log, encoder, clock, shards, self._retry, self._eras)
+        self.loader = Loader(self._held, coordination, store, event_log, self._retry)
+        self._judge = Judge(self._held, coordination, self.loader, store, encoder, self._retry)
+        self._finisher = Finisher(event_log, encoder, clock, coordination, self._retry, self.incident)
         self._pace = Pace(clock, PACE_FROM_PER_SECOND, PACE_SECONDS)
+        self._consumer: Consumer | None = None
+        self._rounds_done = asyncio.Event()
+        self._rounds_done.set()
         self._behind = False
         self._asked: list[tuple[str, Sequence[relay.Unanswered]]] = []
         self._ask = asyncio.Event()
 
     @property
     def hub(self) -> Hub:
-        """The subscriptions of this claim."""
+        """The subscriptions of its nodes."""
         return self.loader.hub
 
-    # Taking over (T1, T4)
+    @property
+    def claims(self) -> Mapping[int, Claim]:
+        """Partition → the claim that it is held by."""
+        return {partition: holding.claim for partition, holding in self._held.items()}
 
-    async def claim(self) -> dict[int, int]:
-        """Claim every partition and return where each is read from. Raises LogIncidentError, Unavailable."""
-        claim = await self._log.next_claim()
-        eras = await self._log.eras()
-        self._eras |= {partition: eras.get(partition, 1) for partition in range(self._shards.shards.partitions)}
-        if len(set(self._eras.values())) > 1:
-            raise LogIncidentError("another owner was about to start a new era of all partitions")
-        committed: dict[int, int] = {}
-        for era, partitions in by_era(self._eras).items():
-            found = await self._log.committed(group_of(era), ACCEPTED)
-            committed |= {partition: found.get(partition, 0) for partition in partitions}
-        self._ends.update(await self._log.end_offsets(ACCEPTED))
-        for partition, era in self._eras.items():
-            start = committed[partition]
-            if start > self._ends.get(partition, 0):
-                raise LogIncidentError(f"partition {partition}: committed up to {start}, but the log ends before that")
-            self._sequencers[partition] = Sequencer(era, start)
-        starts = {partition: sequencer.start.offset for partition, sequencer in self._sequencers.items()}
-        self._finisher.begin(starts)
-        self.loader.hub.claim = claim
-        return starts
+    # Partitions come and go (T1, T4, O3, O4)
 
-    async def start_new_eras(self) -> None:
-        """After an incident of the log: positions count anew, above every one before (T4). What was committed counted in
-        the log that is gone, so reading starts at the beginning; keys still catch repeats. Owners that notice it together, or
-        while the first of them is at it, start the same era."""
-        newest = max(self._eras.values())
-        new = newest + 1 if min(self._eras.values()) == newest else newest
-        for partition in self._eras:
-            await self._log.start_era(partition, new)
-        for era, partitions in by_era(self._eras).items():
-            if era < new:
-                await self._log.commit(group_of(era), ACCEPTED, dict.fromkeys(partitions, _ALL_DONE))
-
-    async def run(self, starts: dict[int, int]) -> None:
-        """Serve the claim until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
-        consumer = await self._log.consume(ACCEPTED, starts)
+    async def take(self, claims: Sequence[Claim]) -> None:
+        """Take partitions over: read each from where everything below is through. Raises LogIncidentError, Unavailable: nothing
+        was taken then."""
+        shards = await self._coordination.read_shards()
+        if shards.incident != self.incident:
+            raise LogIncidentError("another incident of the log was told meanwhile")
+        committed = await self._log.committed(group_of(self.incident), ACCEPTED)
+        ends = await self._log.end_offsets(ACCEPTED)
+        for claim in claims:
+            partition = claim.partition
+            through, end = committed.get(partition, 0), ends.get(partition, 0)
+            if through > end:
+                raise LogIncidentError(
+                    f"partition {partition}: committed up to {through}, but the log ends before that"
+                )
+            # So that the fence of a move is read by every owner while the move is under way (G1).
+            since = [move.since for move in shards.moves.values() if move.source == partition]
+            holding = Holding(claim, Sequencer(self._era_of, through), through, min([through, *since]), end)
+            self._held[partition] = holding
+            self._finisher.begin(partition, through)
         try:
+            for claim in claims:
+                if self._consumer is not None and (taken := self._held.get(claim.partition)) is not None:
+                    await self._consumer.take(claim.partition, taken.read_from)
+        except BaseException:
+            for claim in claims:
+                self.drop(claim.partition)
+            raise
+        telemetry.PARTITIONS.set(len(self._held))
+
+    async def give(self, partition: int) -> None:
+        """Read a partition no more, take what was read through all its steps, and let it go: whoever takes it next goes on from
+        there. A partition that is not held is given already."""
+        holding = self._held.get(partition)
+        if holding is None:
+            return
+        if self._consumer is not None:
+            self._consumer.drop(partition)
+        await self._rounds_done.wait()
+        await self._finisher.idle()
+        if self._held.get(partition) is holding:
+            self.drop(partition)
+
+    def drop(self, partition: int) -> None:
+        """A partition is somebody else's: relay and answer nothing of it any more. A single step."""
+        if self._held.pop(partition, None) is None:
+            return
+        if self._consumer is not None:
+            self._consumer.drop(partition)
+        self._finisher.drop(partition)
+        self.hub.gave(lambda name: self.loader.holding(name) is None)
+        telemetry.PARTITIONS.set(len(self._held))
+
+    def map_changed(self) -> None:
+        """Shards have moved, or begun to: who subscribed to what left is told, what was held back may go."""
+        self.hub.gave(lambda name: self.loader.holding(name) is None)
+        self._finisher.look_again()
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
+        starts = {partition: holding.read_from for partition, holding in self._held.items()}
+        self._consumer = consumer = await self._log.consume(ACCEPTED, starts)
+        try:
+            for partition in self._held.keys() - starts.keys():
+                await consumer.take(partition, self._held[partition].read_from)
             async with AsyncExitStack() as stack:
                 failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 fail = _failing(failed)
@@ -134,8 +167,15 @@ class Owner:
                 await stack.enter_async_context(owned(self._serve_rounds(consumer), "delivery rounds", fail))
                 await failed
         finally:
+            self._consumer = None
+            self._held.clear()
             self.hub.close_all()
             await consumer.close()
+
+    def _era_of(self, conversation_id: str) -> int:
+        # Of our incident, whatever the newest map says of the next one.
+        shards = self._coordination.shards
+        return self.incident + shards.era_of(conversation_id) - shards.incident
 
     # Rounds
 
@@ -143,15 +183,18 @@ class Owner:
         while True:
             await self._pace.wait()
             entries = await consumer.fetch(ROUND_RECORDS)
+            self._rounds_done.clear()
             self._pace.ran(len(entries))
             self._behind = True
             await self.round(entries)
             self._behind = consumer.lag() > 0
+            self._rounds_done.set()
 
     async def round(self, entries: Sequence[LoggedEntry]) -> None:
         """Take one batch through judging, storing and relaying; leave announcing and committing to the finisher."""
+        self._remap()
         began_ns = self._clock.now_us() * 1000
-        result = await self._judge(entries)
+        result = await self._judge.judge(entries)
         ordered_ns = self._clock.now_us() * 1000
         events = result.events()
         for wave in waves(events):
@@ -159,72 +202,26 @@ class Owner:
         withdrawn = await self._withdrawn(events)
         stored_ns = self._clock.now_us() * 1000
         self._hand_out(result, withdrawn, (began_ns, ordered_ns, stored_ns))
-        for partition, sequencer in self._sequencers.items():
+        for partition, holding in self._held.items():
             if partition in result.next_offsets:
-                sequencer.advanced(result.next_offsets[partition])
-            for conversation_id in sequencer.settled():
+                holding.sequencer.advanced(result.next_offsets[partition])
+            for conversation_id in holding.sequencer.settled():
                 self.hub.idle(conversation_id)
         telemetry.ROUNDS.inc()
         telemetry.ROUND_SECONDS.labels("judge").observe((ordered_ns - began_ns) / 1e9)
         telemetry.ROUND_SECONDS.labels("store").observe((stored_ns - ordered_ns) / 1e9)
         await self._finisher.put(result)
 
-    async def _judge(self, entries: Sequence[LoggedEntry]) -> Round:
-        result, batch, errors = Round(), Batch(), dict[int, str]()
-        for entry in entries:
-            result.next_offsets[entry.partition] = entry.offset + 1
-            try:
-                record = decode(entry.value)
-            except MalformedRequest as error:
-                if not is_conversation_id(entry.key):
-                    result.dead_letters.append(self._parked(entry, None, error.message))
-                    continue
-                record = _stand_in(entry)
-                errors[len(batch)] = error.message
-            batch.append((entry, record))
-        await self.loader.load({record.conversation_id for entry, record in batch if self._is_placed(entry, record)})
-        facts = await self._look_up(batch)
-        for index, (entry, record) in enumerate(batch):
-            verdict = self._verdict(entry, record, facts, errors.get(index, ""))
-            result.verdicts.append(verdict)
-            if verdict.outcome is relay.Outcome.UNPROCESSABLE:
-                result.dead_letters.append(self._parked(entry, verdict, verdict.error))
-        return result
-
-    def _verdict(self, entry: LoggedEntry, record: Record, facts: Facts, error: str) -> Verdict:
-        if not self._is_placed(entry, record):
-            return Verdict(record, relay.Outcome.MOVED)
-        sequencer = self._sequencers[entry.partition]
-        if not error:
-            try:
-                return sequencer.decide(entry, record, facts)
-            except LogIncidentError:
-                raise
-            except Exception as unforeseen:
-                log.exception(
-                    "a record cannot be processed", extra={"partition": entry.partition, "offset": entry.offset}
-                )
-                error = repr(unforeseen)
-        return sequencer.unprocessable(entry, record, error)
-
-    def _is_placed(self, entry: LoggedEntry, record: Record) -> bool:
-        # What was appended by an older map of the shards is answered MOVED, and never numbered (G1).
-        return entry.partition == self._shards.shards.partition_of(record.conversation_id)
-
-    async def _look_up(self, batch: Batch) -> Facts:
-        missing = Missing()
-        for partition, sequencer in self._sequencers.items():
-            found = sequencer.missing(it for it in batch if it[0].partition == partition and self._is_placed(*it))
-            missing.keys |= found.keys
-            missing.targets |= found.targets
-        facts = Facts()
-        if missing.keys:
-            keys = sorted(missing.keys)
-            facts.keys = await self._retry.until_done("look up keys", lambda: self._store.keys(keys))
-        if missing.targets:
-            targets = sorted(missing.targets)
-            facts.targets = await self._retry.until_done("look up targets", lambda: self._store.targets(targets))
-        return facts
+    def _remap(self) -> None:
+        """Forget what has left a partition since the round before; not while a batch is judged."""
+        shards = self._coordination.shards
+        if shards.version == self._map_version:
+            return
+        self._map_version = shards.version
+        for partition, holding in self._held.items():
+            holding.sequencer.forget(lambda name, here=partition: shards.partition_of(name) != here)  # type: ignore[misc]
+            for shard in [shard for shard in holding.fences if shard not in shards.moves]:
+                del holding.fences[shard]
 
     async def _withdrawn(self, events: Iterable[Event]) -> set[tuple[str, int]]:
         # An edit that was accepted late must not show what was withdrawn. This decides nothing but what is shown.
@@ -236,9 +233,11 @@ class Owner:
     def _hand_out(self, result: Round, withdrawn: set[tuple[str, int]], times: tuple[int, int, int]) -> None:
         for outcome, count in Counter(verdict.outcome for verdict in result.verdicts).items():
             telemetry.VERDICTS.labels(outcome.name).inc(count)
-        for verdict in result.verdicts:
+        for verdict, holding in zip(result.verdicts, result.holdings, strict=True):
+            if self._held.get(holding.claim.partition) is not holding:
+                continue  # lost while it was stored: to relay and answer is up to whoever has it (O2)
             if verdict.event is not None:
-                self._relay(result, verdict.event, withdrawn, times)
+                self._relay(result, holding, verdict.event, withdrawn, times)
             record = verdict.record
             if record.node:
                 self.hub.answer(
@@ -246,7 +245,14 @@ class Owner:
                     relay.Answer(record.request_id, verdict.outcome, verdict.seq, verdict.record_id, verdict.time_us),
                 )
 
-    def _relay(self, result: Round, event: Event, withdrawn: set[tuple[str, int]], times: tuple[int, int, int]) -> None:
+    def _relay(
+        self,
+        result: Round,
+        holding: Holding,
+        event: Event,
+        withdrawn: set[tuple[str, int]],
+        times: tuple[int, int, int],
+    ) -> None:
         record, context = event.record, ""
         if record.traceparent:
             began, ordered, stored = times
@@ -256,12 +262,12 @@ class Owner:
             now_ns = self._clock.now_us() * 1000
             context = self._tracer.span("relay", record.traceparent, stored, now_ns, **place)
         frame = self._encoder.frame(event, (event.conversation_id, record.target_seq) in withdrawn)
-        result.frames.setdefault(self._shards.shards.partition_of(event.conversation_id), []).append(frame)
+        result.frames.setdefault(holding.claim.partition, []).append(frame)
         self.hub.relay(
             relay.Event(
                 event.conversation_id,
                 event.seq,
-                self.hub.claim,
+                relay.claim_of(event.position.era, holding.claim.number),
                 frame,
                 int(event.kind),
                 record.left if event.kind is Kind.MEMBERSHIP else record.joined + record.left,
@@ -269,9 +275,6 @@ class Owner:
                 context,
             )
         )
-
-    def _parked(self, entry: LoggedEntry, verdict: Verdict | None, error: str) -> Entry:
-        return Entry(entry.partition, entry.key, self._encoder.dead_letter(entry, verdict, error))
 
     def ask(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
         """A node lists requests whose answers it may have missed (S9)."""
@@ -300,8 +303,8 @@ class Owner:
                 self.hub.answer(node, relay.Answer(request.request_id, stored, row.seq, row.record_id, row.time_us))
 
     def _is_through(self, request: relay.Unanswered, row: KeyRow) -> bool:
-        name = request.conversation_id
-        return self.loader.is_here(name) and self.loader.sequencer(name).is_through(row.position)
+        holding = self.loader.holding(request.conversation_id)
+        return holding is not None and holding.sequencer.is_through(request.conversation_id, row.position)
 
     # Keeping going
 
@@ -336,9 +339,3 @@ def _failing(future: "asyncio.Future[None]") -> Callable[[BaseException], None]:
             future.set_exception(error)
 
     return fail
-
-
-def _stand_in(entry: LoggedEntry) -> Record:
-    """A record in place of one that cannot be read, the same whoever reads it."""
-    number = int.from_bytes(hashlib.blake2b(entry.value, digest_size=8).digest(), "big") >> 1 or 1
-    return Record(Kind.UNPROCESSABLE, entry.key, "system", f"~{number}", number, b"")

@@ -41,6 +41,10 @@ class MessageStore(Protocol):
         """Those of the events named by (conversation, seq) whose content was withdrawn."""
         ...
 
+    async def is_empty(self) -> bool:
+        """Whether there is not a single event."""
+        ...
+
     async def ping(self) -> None:
         """Return when the store answers."""
         ...

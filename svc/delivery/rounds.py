@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from svc.delivery.holding import Holding
 from svc.delivery.model import Event, Verdict
-from svc.kernel.eventlog import Entry
+from svc.kernel.eventlog import Entry, LoggedEntry
 
 RUN_BYTES = 256 * 1024
 RUN_EVENTS = 500
@@ -13,11 +14,13 @@ RUN_EVENTS = 500
 
 @dataclass(slots=True)
 class Round:
-    """Verdicts in log order, what is parked, the frames that were relayed, and the offset after the last record; the latter
-    two for each partition."""
+    """Verdicts in log order with the holdings they were made under, what is parked, what must be appended again elsewhere, the
+    frames that were relayed, and the offset after the last record; the latter two for each partition."""
 
     verdicts: list[Verdict] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
     dead_letters: list[Entry] = field(default_factory=list)
+    moved: list[LoggedEntry] = field(default_factory=list)
     frames: dict[int, list[bytes]] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
 
@@ -29,7 +32,9 @@ class Round:
     def absorb(self, later: "Round") -> None:
         """Take in the round that came after this one."""
         self.verdicts += later.verdicts
+        self.holdings += later.holdings
         self.dead_letters += later.dead_letters
+        self.moved += later.moved
         for partition, frames in later.frames.items():
             self.frames.setdefault(partition, []).extend(frames)
         self.next_offsets |= later.next_offsets

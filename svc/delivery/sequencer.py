@@ -7,7 +7,7 @@ The caller asks `missing` what has to be looked up for a batch, hands that over 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from svc.delivery.model import (
@@ -50,6 +50,7 @@ class Missing:
 
 @dataclass(slots=True)
 class _Conversation:
+    era: int  # of its shard, while it lives in this partition
     head: Head
     # Rows that a former owner stored at or above our start, by position (T2).
     known: dict[Position, Row]
@@ -64,11 +65,12 @@ class _Conversation:
 
 
 class Sequencer:
-    """The state of one partition in one era: the heads and recent keys of its active conversations, bounded in bytes."""
+    """The state of one partition: the heads and recent keys of its active conversations, bounded in bytes. `era_of` says in
+    which era the positions of a conversation count; `start`: every record below this offset is through."""
 
-    def __init__(self, era: int, start: int, max_bytes: int = 64 << 20) -> None:
-        self.era = era
-        self.start = Position(era, start)
+    def __init__(self, era_of: Callable[[str], int], start: int, max_bytes: int = 64 << 20) -> None:
+        self._era_of = era_of
+        self.start = start
         self._max_bytes = max_bytes
         self._bytes = 0
         self._conversations: OrderedDict[str, _Conversation] = OrderedDict()
@@ -77,6 +79,10 @@ class Sequencer:
     def is_loaded(self, conversation_id: str) -> bool:
         """Whether records of a conversation can be judged without loading it."""
         return conversation_id in self._conversations
+
+    def start_of(self, conversation_id: str) -> Position:
+        """Everything of a conversation below this position is through."""
+        return Position(self._era_of(conversation_id), self.start)
 
     def head(self, conversation_id: str) -> Head:
         """The head of a loaded conversation."""
@@ -89,14 +95,15 @@ class Sequencer:
         """
         if conversation_id in self._conversations:
             return
-        position = stored.head.position
-        if position.era > self.era or (position.era == self.era and position.offset >= log_end):
+        position, start = stored.head.position, self.start_of(conversation_id)
+        if position.era > start.era or (position.era == start.era and position.offset >= log_end):
             raise LogIncidentError(
                 f"{conversation_id}: its newest event is at {position}, beyond the log's end {log_end}"
             )
         state = _Conversation(
+            era=start.era,
             head=stored.head,
-            known={row.position: row for row in stored.rows if row.position >= self.start},
+            known={row.position: row for row in stored.rows if row.position >= start},
             keys=OrderedDict(),
             # Times grow: whatever is numbered from now on is later. Without events the window reaches back for ever.
             complete_since_us=stored.head.time_us + 1 if stored.head.seq else 0,
@@ -124,7 +131,7 @@ class Sequencer:
         """
         state = self._conversations[record.conversation_id]
         self._conversations.move_to_end(record.conversation_id)
-        position = Position(self.era, entry.offset)
+        position = Position(state.era, entry.offset)
         if position <= state.head.position:
             return self._known(state, entry, record, position, facts)
         if (first := self._first_with_key(state, entry, record, facts)) is not None:
@@ -141,7 +148,7 @@ class Sequencer:
         """Number a record that cannot be processed: a bug may change a row, never a number (L3). It gets no key row, so that
         its replay is a new event (L8)."""
         state = self._conversations[record.conversation_id]
-        position = Position(self.era, entry.offset)
+        position = Position(state.era, entry.offset)
         bare = replace(record, body=b"", target_seq=0, target_record_id=0, version=0, joined=(), left=())
         if position > state.head.position:
             return self._number(state, entry, bare, position, Kind.UNPROCESSABLE, Outcome.UNPROCESSABLE, error)
@@ -166,13 +173,21 @@ class Sequencer:
             forgotten.append(conversation_id)
         return forgotten
 
-    def is_through(self, position: Position) -> bool:
-        """Whether the record at a position has been stored and relayed with all that belongs to it."""
-        return position.era == self.era and position < self.start
+    def is_through(self, conversation_id: str, position: Position) -> bool:
+        """Whether the record of a conversation at a position has been stored and relayed with all that belongs to it."""
+        start = self.start_of(conversation_id)
+        return position.era == start.era and position < start
 
     def advanced(self, offset: int) -> None:
         """Every record below `offset` is through: conversations loaded from now on need no older rows."""
-        self.start = Position(self.era, offset)
+        self.start = offset
+
+    def forget(self, gone: Callable[[str], bool]) -> list[str]:
+        """Forget the conversations that live here no more; returns them. Not between `missing` and `settled`."""
+        forgotten = [name for name in self._conversations if gone(name)]
+        for name in forgotten:
+            self._bytes -= self._conversations.pop(name).size()
+        return forgotten
 
     def _known(
         self, state: _Conversation, entry: LoggedEntry, record: Record, position: Position, facts: Facts
@@ -247,7 +262,7 @@ class Sequencer:
         first = state.keys.get(key) or facts.keys.get(key)
         # A key row at or above our position is not an earlier record's: another owner is ahead of us. One above the head was
         # written without its event.
-        if first is None or first.position >= Position(self.era, entry.offset) or first.seq > state.head.seq:
+        if first is None or first.position >= Position(state.era, entry.offset) or first.seq > state.head.seq:
             return None
         return first if first.time_us >= entry.appended_us - KEY_WINDOW_US else None
 

@@ -10,24 +10,25 @@ from svc.delivery.hub import NodeQueue
 from svc.delivery.owner import Owner
 from svc.kernel import telemetry
 from svc.kernel.errors import Unavailable
+from svc.kernel.registry import Instance
 from svc.kernel.relay import Item, Signal, Unanswered
 
 
 class OwnerStreams:
-    """Opens streams to whichever claim is served now."""
+    """Opens streams to the owner that serves now; its partitions come and go under them."""
 
     def __init__(self) -> None:
         self.owner: Owner | None = None
 
-    async def open(self, node: str) -> "OwnerStream":
-        """A stream for a node. Raises Unavailable while no claim is served."""
+    async def open(self, node: str, instance: Instance | None = None) -> "OwnerStream":
+        """A stream for a node; the instance is this one. Raises Unavailable while it begins anew."""
         if self.owner is None:
             raise Unavailable("no owner yet")
         return OwnerStream(self.owner, node)
 
 
 class OwnerStream:
-    """One stream to one claim. It ends with the claim, or when the node opens another."""
+    """One stream to one owner. It ends with the owner, or when the node opens another."""
 
     def __init__(self, owner: Owner, node: str) -> None:
         self._owner = owner

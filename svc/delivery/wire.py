@@ -13,6 +13,9 @@ from svc.kernel.eventlog import LoggedEntry
 from svc.kernel.frames import conversation_event, frame_of_event
 from svc.kernel.ids import SnowflakeGenerator, direct_members, inbox_of
 from svc.kernel.record import Kind, Record, from_system
+from svc.kernel.relay import CLAIM_BITS
+
+_CLAIM = (1 << CLAIM_BITS) - 1
 
 
 class ProtoEncoder:
@@ -99,7 +102,8 @@ def to_item(item: relay.Item) -> api.RelayItem:
         case relay.Event():
             event = api.RelayEvent(
                 seq=item.seq,
-                claim=item.claim,
+                claim=item.claim & _CLAIM,
+                era=item.claim >> CLAIM_BITS,
                 frame=item.frame,
                 kind=item.kind,  # type: ignore[arg-type]
                 subjects=item.subjects,
@@ -108,7 +112,7 @@ def to_item(item: relay.Item) -> api.RelayItem:
             )
             return api.RelayItem(conversation_id=item.conversation_id, event=event)
         case relay.Ack():
-            ack = api.RelayAck(head=item.head, claim=item.claim)
+            ack = api.RelayAck(head=item.head, claim=item.claim & _CLAIM, era=item.claim >> CLAIM_BITS)
             return api.RelayItem(conversation_id=item.conversation_id, ack=ack)
         case relay.Moved():
             return api.RelayItem(conversation_id=item.conversation_id, moved=item.head)

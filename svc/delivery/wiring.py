@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -16,13 +16,14 @@ from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.delivery import Delivery
 from svc.delivery.owner import Owner
 from svc.delivery.servicer import DeliveryServicer
-from svc.delivery.streams import OwnerStreams
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import Clock
+from svc.kernel.coordination import Coordination
 from svc.kernel.errors import Unavailable
+from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
-from svc.kernel.shards import Shards
+from svc.kernel.registry import Instance, Registry
 from svc.kernel.telemetry import Tracer
 
 log = logging.getLogger(__name__)
@@ -32,52 +33,71 @@ TRIM_EVERY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class DeliveryParts:
-    """A running owner: its streams for nodes in this process, and what it serves to others."""
+    """A running instance, with its streams for nodes in this process, and what it serves to others."""
 
-    streams: OwnerStreams
+    delivery: Delivery
     services: list[tuple[ServiceDescriptor, object]]
 
 
 @asynccontextmanager
 async def open_delivery(
     clock: Clock,
-    event_log: SqliteEventLog,
-    shards: Shards,
+    event_log: EventLog,
+    coordination: Coordination,
+    registry: Registry,
+    instance: Instance,
     messages: Database,
     tracer: Tracer,
     failed: Failed | None = None,
 ) -> AsyncIterator[DeliveryParts]:
-    """Delivery, for as long as the block lasts."""
+    """Delivery, for as long as the block lasts. `instance` is this process, as the registry will know it."""
     store = SqliteMessageStore(messages)
-    await _begin_era(event_log, store, shards)
+    await _tell_new_log(event_log, store, coordination)
     encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
-    delivery = Delivery(lambda: Owner(event_log, store, encoder, clock, tracer, shards), clock)
-    servicer = DeliveryServicer(delivery.streams, DeadLetters(event_log, shards))
-    async with (
-        owned(delivery.run(), "delivery", failed),
-        owned(_trim(event_log, store, clock), "retention", failed),
-    ):
-        yield DeliveryParts(delivery.streams, [(api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)])
+
+    def make_owner() -> Owner:
+        return Owner(event_log, store, encoder, clock, tracer, coordination)
+
+    delivery = Delivery(make_owner, coordination, registry, instance, clock)
+    servicer = DeliveryServicer(delivery.streams, DeadLetters(event_log, coordination))
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(owned(delivery.run(), "delivery", failed))
+        if isinstance(event_log, SqliteEventLog):
+            await stack.enter_async_context(owned(_trim_log(event_log, clock), "retention of the log", failed))
+        await stack.enter_async_context(owned(_trim_keys(store, clock), "retention of keys", failed))
+        services: list[tuple[ServiceDescriptor, object]] = [
+            (api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)
+        ]
+        yield DeliveryParts(delivery, services)
 
 
-async def _begin_era(event_log: SqliteEventLog, store: SqliteMessageStore, shards: Shards) -> None:
-    """A new log beside messages that are stored: the one they came from is lost (T4). Its offsets begin at 0 again, so before
-    anything is appended its positions get an era above all that were used."""
-    if not await event_log.is_new() or (era := await store.newest_era()) == 0:
+async def _tell_new_log(event_log: EventLog, store: SqliteMessageStore, coordination: Coordination) -> None:
+    """A log without a single entry beside messages that are stored: the one they came from is lost (T4). Its offsets begin at 0
+    again, so before anything is appended its positions get an era above all that were used."""
+    if any((await event_log.end_offsets(ACCEPTED)).values()) or await store.is_empty():
         return
+    shards = await coordination.read_shards()
     log.critical(
-        "the log is new, but messages are stored: the old log is lost, a new era begins", extra={"era": era + 1}
+        "the log is empty, but messages are stored: the old log is lost, a new era begins",
+        extra={"incident": shards.incident + 1},
     )
-    for partition in range(shards.shards.partitions):
-        await event_log.start_era(partition, era + 1)
+    await coordination.publish(shards.after_incident())
 
 
-async def _trim(event_log: SqliteEventLog, store: SqliteMessageStore, clock: Clock) -> None:
+async def _trim_log(event_log: SqliteEventLog, clock: Clock) -> None:
     while True:
         await clock.sleep(TRIM_EVERY_SECONDS)
         try:
-            entries = await event_log.trim()
+            log.info("retention of the log", extra={"entries": await event_log.trim()})
+        except Unavailable as error:
+            log.warning("retention waits", extra={"error": error.message})
+
+
+async def _trim_keys(store: SqliteMessageStore, clock: Clock) -> None:
+    while True:
+        await clock.sleep(TRIM_EVERY_SECONDS)
+        try:
             keys = await store.trim_keys(clock.now_us() - KEY_RETENTION_SECONDS * 1_000_000)
-            log.info("retention", extra={"log_entries": entries, "idempotency_keys": keys})
+            log.info("retention of keys", extra={"keys": keys})
         except Unavailable as error:
             log.warning("retention waits", extra={"error": error.message})

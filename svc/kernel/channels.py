@@ -3,6 +3,8 @@
 What the other side answers comes back as the same `StonechatError` it raised there.
 """
 
+import asyncio
+import itertools
 from collections.abc import Awaitable
 from typing import Any, TypeVar, cast
 
@@ -16,7 +18,19 @@ from svc.kernel.registry import Registry
 from svc.kernel.status import DETAILS_KEY
 
 T = TypeVar("T")
-OPTIONS = [("grpc.max_receive_message_length", 4 << 20), ("grpc.enable_http_proxy", 0)]
+OPTIONS = [
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.enable_http_proxy", 0),
+    # A frozen instance keeps its connections: only a ping that is not answered shows it.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # One that was not there a moment ago may be there now.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+_GRACE_SECONDS = 5.0
+_OUT = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
 def _leaves(tree: type[errors.StonechatError]) -> dict[str, type[errors.StonechatError]]:
@@ -54,16 +68,33 @@ class Channels:
         self._registry = registry
         self._metadata = ((INNER_TOKEN_KEY, inner_token),)
         self._open: dict[str, grpc.aio.Channel] = {}
+        self._turn = itertools.count()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._forget = registry.watch(self._close_unused)
 
     def to(self, service: str) -> grpc.aio.Channel:
-        """A channel to an instance of a service. Raises Unavailable when none is registered."""
+        """A channel to an instance of a service: each in turn, those that cannot be reached only when there is no other. Raises
+        Unavailable when none is registered."""
         instances = self._registry.instances(service)
         if not instances:
             raise errors.Unavailable(f"no instance of {service} is up")
-        address = instances[0].address
+        turn = next(self._turn) % len(instances)
+        channels = [self.at(instance.address) for instance in (*instances[turn:], *instances[:turn])]
+        return next((each for each in channels if each.get_state() not in _OUT), channels[0])
+
+    def at(self, address: str) -> grpc.aio.Channel:
+        """The channel to an instance, by its address."""
         if address not in self._open:
             self._open[address] = grpc.aio.insecure_channel(address, options=OPTIONS)
         return self._open[address]
+
+    def _close_unused(self) -> None:
+        """Calls under way go on for a while; who keeps the channel of one that left opens another."""
+        up = {instance.address for instances in self._registry.snapshot().values() for instance in instances}
+        for address in self._open.keys() - up:
+            task = asyncio.get_running_loop().create_task(self._open.pop(address).close(grace=_GRACE_SECONDS))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def call(self, method: Any, request: object, deadline: float) -> Any:
         """Call a stub's unary method; `deadline` in seconds. Raises what the other side raised."""
@@ -78,6 +109,9 @@ class Channels:
 
     async def close(self) -> None:
         """Close every channel."""
+        self._forget()
+        if self._closing:
+            await asyncio.wait(self._closing)
         for channel in self._open.values():
             await channel.close(grace=None)
         self._open.clear()

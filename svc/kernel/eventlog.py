@@ -34,17 +34,27 @@ class LoggedEntry:
 
 
 class Consumer(Protocol):
-    """Reads partitions from given offsets on, in order. One reader, one task."""
+    """Reads partitions from given offsets on, in order. One reader, one task. Taking one or dropping it does not disturb the
+    others."""
+
+    async def take(self, partition: int, start: int) -> None:
+        """Read a partition too, from `start` on; anew when it is read already. Raises `Unavailable`."""
+        ...
+
+    def drop(self, partition: int) -> None:
+        """Read a partition no more: what `fetch` has not returned of it is never returned. A single step."""
+        ...
 
     async def fetch(self, max_entries: int) -> Sequence[LoggedEntry]:
-        """Wait until there is something, then return it: per partition in offset order, without gaps.
+        """Wait until there is something, then return it: per partition in offset order, without gaps. Without partitions it
+        waits for one to be taken.
 
         Cancelling loses nothing. Raises `Unavailable` when the log cannot be read; the position stays.
         """
         ...
 
-    def lag(self) -> int:
-        """How many entries of the partitions are stored and not fetched yet, as far as known."""
+    def lag(self, partition: int | None = None) -> int:
+        """How many entries are stored and not fetched yet, of one partition or of all, as far as known."""
         ...
 
     async def close(self) -> None:
@@ -54,7 +64,7 @@ class Consumer(Protocol):
 
 class EventLog(Protocol):
     """Guarantees: what `append` returned from is stored (fsync or quorum); entries of one call to one partition stand in the
-    order given; offsets of a partition grow by one and are never used twice within an era."""
+    order given; offsets of a partition grow by one and are never used twice between two incidents."""
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> Sequence[int]:
         """Store entries; return their offsets. Raises `Unavailable` when the outcome is unknown: append again, with the same
@@ -81,18 +91,6 @@ class EventLog(Protocol):
         """Store committed offsets. A stale writer may move one back: harmless, work is then done again."""
         ...
 
-    async def partitions(self, wanted: int) -> int:
-        """How many partitions `conversation.accepted` has. The first call decides; later only growing changes it."""
-        ...
-
-    async def eras(self) -> dict[int, int]:
-        """Per partition of `conversation.accepted`, its era (protocol L1). Missing means 1."""
-        ...
-
-    async def start_era(self, partition: int, era: int) -> None:
-        """Store that a partition's positions count in `era` from now on. Only upward."""
-        ...
-
-    async def next_claim(self) -> int:
-        """A claim number greater than every one before it (protocol O1)."""
+    async def ensure(self, partitions: int) -> None:
+        """See to it that every topic has at least so many partitions. Repeating it changes nothing. Raises `Unavailable`."""
         ...

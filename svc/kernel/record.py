@@ -15,7 +15,7 @@ from stonechat.delivery.v1 import record_pb2
 from stonechat.groups.v1.membership_pb2 import MembershipChange
 from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from svc.kernel.errors import MalformedRequest
-from svc.kernel.eventlog import Entry
+from svc.kernel.eventlog import Entry, LoggedEntry
 from svc.kernel.ids import MAX_SNOWFLAKE, SYSTEM, is_conversation_id
 from svc.kernel.shards import ShardMap
 
@@ -86,6 +86,32 @@ _FORMS: dict[Kind, type[ProtoMessage]] = {
 def own_key(record_id: int) -> str:
     """The idempotency key of a record whose client gave none (L6). No client can choose it: `~` is not allowed."""
     return f"~{record_id}"
+
+
+class Mark(IntEnum):
+    """What an entry that is no record says of a shard (protocol G1). Numbers as in `stonechat.delivery.v1.Kind`."""
+
+    FENCE = 100
+    OPEN = 101
+
+
+_MARKED = "shard."
+
+
+def mark_entry(mark: Mark, shard: int, partition: int) -> Entry:
+    """A mark, as an entry of `conversation.accepted`. Its key names the shard: no conversation is called so."""
+    kind = int(mark)
+    return Entry(partition, f"{_MARKED}{shard}", record_pb2.Record(kind=kind).SerializeToString())  # type: ignore[arg-type]
+
+
+def marked(entry: LoggedEntry) -> tuple[Mark, int] | None:
+    """The mark and its shard, if an entry is one."""
+    if not entry.key.startswith(_MARKED):
+        return None
+    try:
+        return Mark(record_pb2.Record.FromString(entry.value).kind), int(entry.key.removeprefix(_MARKED))
+    except (DecodeError, ValueError):
+        return None
 
 
 def from_system(kind: Kind, conversation_id: str, key: str, record_id: int, body: bytes) -> Record:

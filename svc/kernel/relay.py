@@ -1,7 +1,7 @@
 """The words between a messaging node and the owner of a conversation (protocol S1).
 
-One first-in-first-out stream for each (node, delivery instance). Down come items in order; up go subscriptions, unanswered
-requests and signals. Messaging and delivery both speak these words and never import each other; a stream is served in the
+One first-in-first-out stream for each (node, delivery instance), for as long as both live. Down come items in order; up go
+subscriptions, unanswered requests and signals. Messaging and delivery both speak these words and never import each other; a stream is served in the
 process (`svc.delivery.streams`) or over gRPC.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
+
+from svc.kernel.registry import Instance
 
 
 class Outcome(IntEnum):
@@ -24,9 +26,18 @@ class Outcome(IntEnum):
     MOVED = 8
 
 
+CLAIM_BITS = 64
+
+
+def claim_of(era: int, number: int) -> int:
+    """What Acks and Events say of their owner: of two the one with the higher is later. Claims of one partition grow;
+    a shard that moves to another begins an era (L1), so this grows for each conversation, whoever owns it."""
+    return (era << CLAIM_BITS) + number
+
+
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Answers a subscription: the next event on this stream is `head + 1`."""
+    """Answers a subscription: the next event on this stream is `head + 1`. `claim`: see `claim_of`."""
 
     conversation_id: str
     head: int
@@ -136,6 +147,6 @@ class RelayStream(Protocol):
 class Relay(Protocol):
     """How a node reaches owners."""
 
-    async def open(self, node: str) -> RelayStream:
-        """A new stream for the node with this boot id. Raises `Unavailable`."""
+    async def open(self, node: str, instance: Instance) -> RelayStream:
+        """A new stream to an instance, for the node with this boot id. Raises `Unavailable`."""
         ...

@@ -42,6 +42,7 @@ VERDICTS = Counter("stonechat_delivery_verdicts", "Verdicts on records.", ["outc
 ROUND_SECONDS = Histogram(
     "stonechat_delivery_round_seconds", "Seconds a round took, by step.", ["step"], buckets=BUCKETS
 )
+PARTITIONS = Gauge("stonechat_delivery_partitions", "Partitions that this instance owns.")
 LAG = Gauge("stonechat_delivery_lag", "Records stored in the log and not read yet.")
 BACK_END_UP = Gauge("stonechat_back_end_up", "1 while a back end answers.", ["back_end"])
 WAITING = Gauge("stonechat_delivery_waiting", "1 while the owner waits for a back end to answer again.")

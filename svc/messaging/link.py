@@ -1,32 +1,52 @@
-"""The node's end of the relay: keeps a stream to the owner open, feeds what comes to the subscriptions and the requests."""
+"""The node's end of the relay to one delivery instance: keeps a stream open, hands on what comes."""
 
 import logging
+from collections.abc import Callable, Sequence
 
 from svc.kernel.clock import Backoff, Clock
 from svc.kernel.errors import Unavailable
 from svc.kernel.lifecycle import owned
-from svc.kernel.relay import Answer, Relay, RelayStream, Signal
-from svc.messaging.requests import Requests
-from svc.messaging.subscriptions import Subscriptions
+from svc.kernel.registry import Instance
+from svc.kernel.relay import Answer, Relay, RelayStream, Signal, Unanswered
+from svc.messaging.requests import Requests as Waiting
+from svc.messaging.subscriptions import Requests, Subscriptions
 
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 3.0
-"""The owner ticks each second: silence for so long means that the stream is dead (S7)."""
+"""An instance ticks each second: silence for so long means that the stream is dead (S7)."""
 
 
 class Link:
-    """One stream after the other, for as long as the node lives."""
+    """One stream after the other, for as long as the instance is up. `opened` is called with each new one, `received` after
+    each batch of items."""
 
-    def __init__(self, node: str, relay: Relay, subscriptions: Subscriptions, requests: Requests, clock: Clock) -> None:
+    def __init__(
+        self,
+        node: str,
+        instance: Instance,
+        relay: Relay,
+        subscriptions: Subscriptions,
+        requests: Waiting,
+        clock: Clock,
+        opened: Callable[["Link"], None],
+        received: Callable[[], None],
+    ) -> None:
+        self.instance = instance
         self._node = node
         self._relay = relay
         self._subscriptions = subscriptions
         self._requests = requests
         self._clock = clock
+        self._opened = opened
+        self._received = received
         self._stream: RelayStream | None = None
         self._heard_at = 0.0
-        self._regressions = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a stream."""
+        return self._stream is not None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -34,7 +54,7 @@ class Link:
         async with owned(self._watch_silence(), "relay silence"):
             while True:
                 try:
-                    stream = await self._relay.open(self._node)
+                    stream = await self._relay.open(self._node, self.instance)
                     backoff.reset()
                     await self._serve(stream)
                 except Unavailable as error:
@@ -42,44 +62,38 @@ class Link:
                 await self._clock.sleep(backoff.next_delay())
 
     async def _serve(self, stream: RelayStream) -> None:
-        self._subscriptions.broken()
         self._stream, self._heard_at = stream, self._clock.monotonic()
         try:
-            stream.unanswered(self._requests.unanswered())
-            self.flush()
+            self._opened(self)
             while True:
                 for item in await stream.receive():
                     if isinstance(item, Answer):
                         self._requests.resolve(item)
                     else:
-                        self._subscriptions.receive(item)
+                        self._subscriptions.receive(item, self)
                 self._heard_at = self._clock.monotonic()
-                self._tell_regressions()
-                self.flush()
+                self._received()
         finally:
             self._stream = None
-            self._subscriptions.broken()
+            self._subscriptions.broken(self)
             await stream.close()
 
-    def _tell_regressions(self) -> None:
-        if (count := self._subscriptions.regressions) > self._regressions:
-            self._regressions = count
-            log.error(
-                "an owner knows less than was pushed: was its store restored from an old copy?", extra={"times": count}
-            )
-
-    def flush(self) -> None:
-        """Send what the subscriptions want sent."""
+    def send(self, requests: Requests) -> None:
+        """Subscribe and unsubscribe; without a stream it is forgotten: the next one begins anew."""
         if self._stream is None:
-            return  # the next stream begins by subscribing to everything
-        wanted = self._subscriptions.take_requests()
-        if wanted.unsubscribe:
-            self._stream.unsubscribe(wanted.unsubscribe)
-        if wanted.subscribe:
-            self._stream.subscribe(wanted.subscribe)
+            return
+        if requests.unsubscribe:
+            self._stream.unsubscribe(requests.unsubscribe)
+        if requests.subscribe:
+            self._stream.subscribe(requests.subscribe)
+
+    def ask(self, unanswered: Sequence[Unanswered]) -> None:
+        """List requests that wait for an answer (S9)."""
+        if self._stream is not None and unanswered:
+            self._stream.unanswered(unanswered)
 
     def signal(self, signal: Signal) -> None:
-        """Hand an ephemeral event to the owner; dropped while there is no stream."""
+        """Hand an ephemeral event to the instance; dropped while there is no stream."""
         if self._stream is not None:
             self._stream.signal(signal)
 
@@ -87,5 +101,7 @@ class Link:
         while True:
             await self._clock.sleep(1.0)
             if self._stream is not None and self._clock.monotonic() - self._heard_at > SILENCE_SECONDS:
-                log.warning("the owner is silent: opening another stream")
+                log.warning(
+                    "a delivery instance is silent: opening another stream", extra={"to": self.instance.address}
+                )
                 await self._stream.close()

@@ -9,21 +9,23 @@ from dataclasses import replace
 
 from svc.kernel import telemetry
 from svc.kernel.clock import Clock
+from svc.kernel.coordination import Coordination
 from svc.kernel.errors import Draining, OutcomeUnknown, ProtocolViolation, StonechatError, TokenExpired
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import Identity
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.record import Record
+from svc.kernel.registry import Registry
 from svc.kernel.relay import Answer, Outcome, Relay, Signal
 from svc.kernel.settings import Settings
-from svc.kernel.shards import Shards
 from svc.messaging.acceptance import Acceptance
 from svc.messaging.appender import Appender
 from svc.messaging.hello import OPEN_SECONDS, Hellos
-from svc.messaging.link import Link
+from svc.messaging.links import Links
 from svc.messaging.marks import Done, MarkBoard
 from svc.messaging.model import Draft, ReadMark
+from svc.messaging.moved import MovedRecords
 from svc.messaging.ports import Conversations, Directory, Encoder, ReadMarks
 from svc.messaging.requests import Answered, Request, Requests
 from svc.messaging.session import Session
@@ -48,7 +50,8 @@ class Node:
         settings: Settings,
         clock: Clock,
         event_log: EventLog,
-        shards: Shards,
+        coordination: Coordination,
+        registry: Registry,
         relay: Relay,
         conversations: Conversations,
         marks: ReadMarks,
@@ -61,21 +64,23 @@ class Node:
         self._tracer = tracer
         self.encoder = encoder
         self._subscriptions = Subscriptions()
-        self._requests = Requests()
+        self._moved = MovedRecords(coordination, self._append, clock)
+        self._requests = Requests(self._moved.put)
         self._sessions: set[Session] = set()
         self._draining = False
         self._skew = SkewWatch()
-        self._link = Link(boot_id, relay, self._subscriptions, self._requests, clock)
-        self._appender = Appender(event_log, shards, self._requests, tracer, clock)
-        self._marks = MarkBoard(marks, encoder, self._link.signal, clock)
-        self._hellos = Hellos(conversations, directory, self._link.flush, settings.hello_admission)
+        self._links = Links(boot_id, relay, registry, coordination, self._subscriptions, self._requests, clock)
+        self._appender = Appender(event_log, coordination, self._requests, tracer, clock)
+        self._marks = MarkBoard(marks, encoder, self._links.signal, clock)
+        self._hellos = Hellos(conversations, directory, self._links.flush, settings.hello_admission)
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)
 
     @asynccontextmanager
     async def running(self, failed: Failed | None = None) -> AsyncIterator[None]:
         """The node at work, for as long as the block lasts. `failed` is told when a part of it has died."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(owned(self._link.run(), "relay link", failed))
+            await stack.enter_async_context(owned(self._links.run(), "relay links", failed))
+            await stack.enter_async_context(owned(self._moved.run(self._requests.waits), "moved records", failed))
             await stack.enter_async_context(owned(self._appender.run(), "appender", failed))
             await stack.enter_async_context(owned(self._marks.run(), "read marks", failed))
             await stack.enter_async_context(owned(self._sweep(), "session sweep", failed))
@@ -189,7 +194,10 @@ class Node:
         """Tell the others that the user writes. Raises NotFound unless the user is part of it."""
         await self._acceptance.require_member(user_id, conversation_id)
         frame = self.encoder.typing(conversation_id, user_id)
-        self._link.signal(Signal(conversation_id, f"typing {user_id}", frame))
+        self._links.signal(Signal(conversation_id, f"typing {user_id}", frame))
+
+    def _append(self, record: Record) -> None:
+        self._appender.put(record)
 
     def _wait(self, deadline: float) -> float:
         return min(deadline, self._settings.send_timeout_ms / 1000)
@@ -202,7 +210,7 @@ class Node:
             now, today = self._clock.monotonic(), self._clock.now_us() / 1e6
             self._requests.expire(now)
             self._subscriptions.expire(now)
-            self._link.flush()
+            self._links.retry()
             for session in list(self._sessions):
                 self._check(session, now, today)
 

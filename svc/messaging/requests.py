@@ -21,14 +21,19 @@ class Request:
 
 
 class Requests:
-    """By request id, in the order in which they were made."""
+    """By request id, in the order in which they were made. `moved` is told of records that have to be appended elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, moved: Callable[[Record], None]) -> None:
+        self._moved = moved
         self._waiting: dict[int, Request] = {}
         self._next_id = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def waits(self, record: Record) -> bool:
+        """Whether somebody waits for the answer to a record."""
+        return record.request_id in self._waiting
 
     def next_id(self) -> int:
         """A number for the next request; never given twice."""
@@ -42,7 +47,9 @@ class Requests:
     def resolve(self, answer: Answer) -> None:
         """The owner has decided. Answers to requests that wait no longer are ignored."""
         if answer.outcome is Outcome.MOVED:
-            return  # no shard moves yet: appending again by the new map comes with growing (G2)
+            if (moved := self._waiting.get(answer.request_id)) is not None:
+                self._moved(moved.record)
+            return
         request = self._waiting.pop(answer.request_id, None)
         if request is not None:
             request.answered(_refusal(answer.outcome) or answer)

@@ -4,10 +4,10 @@
                         ▲                │ stream broken, NotOwner, a higher claim
                         └──── was=last ──┘
 
-The caller hands in every item of the relay stream in order, and sends what `take_requests` returns.
+The caller hands in every item of each relay stream in order, and sends what `take_requests` returns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,6 +36,12 @@ class Listener(Protocol):
         ...
 
 
+Via = Hashable
+"""Names a relay stream."""
+Route = Callable[[str], "Via | None"]
+"""Conversation → the stream to whoever owns it; None while that is not known, or there is no stream."""
+
+
 @dataclass(slots=True)
 class _Conversation:
     last: int | None = None  # the newest seq that was pushed or told; None: pending
@@ -44,11 +50,12 @@ class _Conversation:
     listeners: dict[Listener, None] = field(default_factory=dict)
     waiting: dict[Listener, None] = field(default_factory=dict)  # joined while it was pending
     idle_since: float | None = None
+    via: Via | None = None  # the stream on which it was subscribed
 
 
 @dataclass(slots=True)
 class Requests:
-    """What is to be sent up the relay stream."""
+    """What is to be sent up one relay stream."""
 
     subscribe: list[str] = field(default_factory=list)
     unsubscribe: list[str] = field(default_factory=list)
@@ -59,7 +66,9 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._conversations: dict[str, _Conversation] = {}
-        self._requests: dict[str, bool] = {}  # conversation → subscribe or unsubscribe; the newest counts
+        self._wanted: dict[str, None] = {}  # to be subscribed
+        self._leaving: dict[str, Via] = {}  # to be unsubscribed, and where
+        self._refused: set[str] = set()  # by who does not own them: wanted again after `retry`
         self.regressions = 0
 
     def __len__(self) -> int:
@@ -70,7 +79,8 @@ class Subscriptions:
         state = self._conversations.get(conversation_id)
         if state is None:
             state = self._conversations[conversation_id] = _Conversation()
-            self._requests[conversation_id] = True
+            self._leaving.pop(conversation_id, None)
+            self._wanted[conversation_id] = None
         state.idle_since = None
         (state.waiting if state.last is None else state.listeners)[listener] = None
         return state.last
@@ -95,25 +105,47 @@ class Subscriptions:
         for conversation_id, state in list(self._conversations.items()):
             if state.idle_since is not None and now - state.idle_since >= LINGER_SECONDS:
                 del self._conversations[conversation_id]
-                self._requests[conversation_id] = False
+                self._wanted.pop(conversation_id, None)
+                self._refused.discard(conversation_id)
+                if state.via is not None:
+                    self._leaving[conversation_id] = state.via
 
-    def broken(self) -> None:
-        """The relay stream ended or fell silent: everything is pending, and subscribed again on the next one (S7)."""
-        self._requests.clear()
+    def broken(self, via: Via) -> None:
+        """A relay stream ended or fell silent: what was subscribed on it is pending, and subscribed again on the next (S7)."""
         for conversation_id, state in self._conversations.items():
-            self._suspend(state)
-            self._requests[conversation_id] = True
+            if state.via == via:
+                self._ask_again(conversation_id, state)
+        for conversation_id in [name for name, left in self._leaving.items() if left == via]:
+            del self._leaving[conversation_id]
 
-    def take_requests(self) -> Requests:
-        """What is to be sent now."""
-        requests = Requests()
-        for conversation_id, wanted in self._requests.items():
-            (requests.subscribe if wanted else requests.unsubscribe).append(conversation_id)
-        self._requests.clear()
-        return requests
+    def reroute(self, route: Route) -> None:
+        """Owners have changed: what was subscribed elsewhere is pending, and subscribed where it is owned now (S7)."""
+        for conversation_id, state in self._conversations.items():
+            if state.via is not None and state.via != route(conversation_id):
+                self._leaving[conversation_id] = state.via
+                self._ask_again(conversation_id, state)
+        self.retry()
 
-    def receive(self, item: Item) -> None:
-        """The next item of the stream. Answers and ticks do not concern conversations and are ignored."""
+    def retry(self) -> None:
+        """Ask again for what was refused. Not at once: two who disagree on who owns it would never stop."""
+        self._wanted.update(dict.fromkeys(self._refused))
+        self._refused.clear()
+
+    def take_requests(self, route: Route) -> dict[Via, Requests]:
+        """What is to be sent now, by stream. What has none waits for one."""
+        found: dict[Via, Requests] = {}
+        for conversation_id, via in self._leaving.items():
+            found.setdefault(via, Requests()).unsubscribe.append(conversation_id)
+        self._leaving.clear()
+        for conversation_id in list(self._wanted):
+            if (to := route(conversation_id)) is not None:
+                del self._wanted[conversation_id]
+                self._conversations[conversation_id].via = to
+                found.setdefault(to, Requests()).subscribe.append(conversation_id)
+        return found
+
+    def receive(self, item: Item, via: Via) -> None:
+        """The next item of a stream. Answers and ticks do not concern conversations and are ignored."""
         match item:
             case Event():
                 self._event(item)
@@ -122,7 +154,7 @@ class Subscriptions:
             case Moved():
                 self._moved(item)
             case NotOwner():
-                self._not_owner(item)
+                self._not_owner(item, via)
             case Signal():
                 self._signal(item)
             case _:
@@ -134,8 +166,7 @@ class Subscriptions:
             return
         if event.claim > state.claim:
             # Somebody else owns it now: what came between may be missing, so ask where it stands (S7).
-            self._suspend(state)
-            self._requests[event.conversation_id] = True
+            self._ask_again(event.conversation_id, state)
         elif event.seq == state.last + 1:
             state.last = event.seq
             for listener in list(state.listeners):
@@ -168,11 +199,11 @@ class Subscriptions:
         if state is not None and state.last is not None and moved.head > state.last:
             self._skip_to(state, moved.conversation_id, moved.head)
 
-    def _not_owner(self, item: NotOwner) -> None:
+    def _not_owner(self, item: NotOwner, via: Via) -> None:
         state = self._conversations.get(item.conversation_id)
-        if state is not None:
+        if state is not None and state.via == via:
             self._suspend(state)
-            self._requests[item.conversation_id] = True
+            self._refused.add(item.conversation_id)
 
     def _signal(self, signal: Signal) -> None:
         state = self._conversations.get(signal.conversation_id)
@@ -190,7 +221,12 @@ class Subscriptions:
         for listener in list(state.listeners):
             listener.behind(conversation_id, state.last)
 
+    def _ask_again(self, conversation_id: str, state: _Conversation) -> None:
+        self._suspend(state)
+        self._wanted[conversation_id] = None
+
     @staticmethod
     def _suspend(state: _Conversation) -> None:
+        state.via = None
         if state.last is not None:
             state.was, state.last = state.last, None

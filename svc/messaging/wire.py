@@ -194,13 +194,13 @@ def to_item(item: delivery.RelayItem) -> relay.Item:
     name = item.conversation_id
     match item.WhichOneof("item"):
         case "ack":
-            return relay.Ack(name, item.ack.head, item.ack.claim)
+            return relay.Ack(name, item.ack.head, relay.claim_of(item.ack.era, item.ack.claim))
         case "event":
             event = item.event
             return relay.Event(
                 name,
                 event.seq,
-                event.claim,
+                relay.claim_of(event.era, event.claim),
                 event.frame,
                 event.kind,
                 tuple(event.subjects),

@@ -10,16 +10,17 @@ from stonechat.messaging.v1 import messaging_service_pb2 as api
 from svc.backends.sqlite import Database
 from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
+from svc.kernel.coordination import Coordination
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import TokenVerifier
 from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.limits import Rate, RateLimiter
+from svc.kernel.registry import Registry
 from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
-from svc.kernel.shards import Shards
 from svc.kernel.telemetry import Tracer
 from svc.messaging.adapters.directory import ServicesDirectory
-from svc.messaging.adapters.relay import GrpcRelay
+from svc.messaging.adapters.relay import ChoosingRelay, GrpcRelay
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.cursors import CursorSessions
 from svc.messaging.node import Node
@@ -42,8 +43,9 @@ async def open_messaging(
     settings: Settings,
     clock: Clock,
     log: EventLog,
-    shards: Shards,
-    relay: Relay | None,
+    coordination: Coordination,
+    registry: Registry,
+    local: Relay | None,
     messages: Database,
     channels: Channels,
     verifier: TokenVerifier,
@@ -52,15 +54,16 @@ async def open_messaging(
     tracer: Tracer,
     failed: Failed | None = None,
 ) -> AsyncIterator[Messaging]:
-    """Messaging, for as long as the block lasts. `boot_id` names this run of the process; without a `relay` in it, owners in
-    other processes are reached over gRPC."""
+    """Messaging, for as long as the block lasts. `boot_id` names this run of the process. `local` is the relay to the delivery
+    instance in this process, if there is one; others are reached over gRPC."""
     node = Node(
         boot_id,
         settings,
         clock,
         log,
-        shards,
-        relay or GrpcRelay(channels),
+        coordination,
+        registry,
+        ChoosingRelay(boot_id, local, GrpcRelay(channels)),
         SqliteConversations(messages),
         SqliteReadMarks(messages),
         ServicesDirectory(channels),

@@ -29,7 +29,7 @@ class Partition:
     """A sequencer with what its store holds: looks up what it asks for, stores what it decides."""
 
     def __init__(self, start: int = 0, era: int = 1, log_end: int = 1 << 40, stored: list[Event] | None = None) -> None:
-        self.sequencer = Sequencer(era, start)
+        self.sequencer = Sequencer(lambda _: era, start)
         self.events = list(stored or [])
         self.keys = {Key(*key(event)): event.key_row() for event in self.events}
         self.sequencer.load(NAME, self.slice(), log_end)

@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 COMMAND = str(Path(sysconfig.get_path("scripts"), "stonechat"))
 START_SECONDS = 60.0
-_READY = re.compile(r"Stonechat is ready on (http://\S+)")
+_READY = re.compile(r"Stonechat is ready on (\S+)")
 _LOOK_SECONDS = 0.02
 
 
@@ -50,10 +50,12 @@ def resident_kb(pid: int) -> int:
 
 
 class Server:
-    """The product on one data folder. `settings` are environment variables without their prefix."""
+    """One process on one data folder: the product, or those services of it that `roles` name. `settings` are environment
+    variables without their prefix."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, roles: Sequence[str] = (), **settings: str) -> None:
         self.folder = folder
+        self.roles = roles
         self.data = folder / "data"
         self.settings = {"DATA_DIR": str(self.data), "LISTEN": "http://127.0.0.1:0"} | settings
         self.process: subprocess.Popen[bytes] | None = None
@@ -80,7 +82,7 @@ class Server:
         self._stdout_from, self._stderr_from = self._stdout.stat().st_size, self._stderr.stat().st_size
         with self._stdout.open("ab") as out, self._stderr.open("ab") as err:
             self.process = subprocess.Popen(
-                [COMMAND, "serve"],
+                [COMMAND, "serve", *self.roles],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -94,11 +96,17 @@ class Server:
         await until(lambda: self._ready() or self.code() is not None, "the server is ready", START_SECONDS)
         if self.code() is not None:
             raise RuntimeError(f"the server left with code {self.code()}:\n{self.errors()}")
-        self.url = self.settings["LISTEN"] = self._ready()
+        self.url = self._ready()
+        if self.url.startswith("http"):
+            self.settings["LISTEN"] = self.url
 
     def code(self) -> int | None:
         """The exit code, negative for a signal, None while it runs."""
         return None if self.process is None else self.process.poll()
+
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
 
     async def ended(self, seconds: float = 60.0) -> int:
         """Wait for its end; returns the exit code."""

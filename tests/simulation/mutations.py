@@ -66,7 +66,7 @@ def own_time() -> AbstractContextManager[Any]:
     number = Sequencer._number
 
     def numbered(self: Sequencer, state: Any, entry: LoggedEntry, *rest: Any) -> Verdict:
-        return number(self, state, replace(entry, appended_us=entry.appended_us + self.start.offset), *rest)
+        return number(self, state, replace(entry, appended_us=entry.appended_us + self.start), *rest)
 
     return patch.object(Sequencer, "_number", numbered)
 

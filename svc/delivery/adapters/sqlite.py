@@ -96,10 +96,8 @@ class SqliteMessageStore:
     async def ping(self) -> None:
         await self._database.write(lambda connection: connection.execute("SELECT 1"))
 
-    async def newest_era(self) -> int:
-        """The newest era that an event's position counts in; 0 when there are none. Reads everything."""
-        found = await self._database.read(lambda c: c.execute("SELECT COALESCE(MAX(era), 0) FROM events").fetchone()[0])
-        return int(found)
+    async def is_empty(self) -> bool:
+        return await self._database.read(lambda c: c.execute("SELECT 1 FROM events LIMIT 1").fetchone() is None)
 
     async def trim_keys(self, before_us: int) -> int:
         """Remove key rows of events older than that, in portions; returns how many."""

@@ -12,7 +12,8 @@ from stonechat.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
 from svc.kernel.channels import Channels, translate
 from svc.kernel.errors import Unavailable
 from svc.kernel.lifecycle import owned
-from svc.kernel.relay import Item, Signal, Unanswered
+from svc.kernel.registry import Instance
+from svc.kernel.relay import Item, Relay, RelayStream, Signal, Unanswered
 from svc.messaging.wire import from_signal, from_unanswered, to_item
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ class GrpcRelay:
     def __init__(self, channels: Channels) -> None:
         self._channels = channels
 
-    async def open(self, node: str) -> "GrpcRelayStream":
-        stub = DeliveryServiceStub(self._channels.to("delivery"))
+    async def open(self, node: str, instance: Instance) -> "GrpcRelayStream":
+        stub = DeliveryServiceStub(self._channels.at(instance.address))
         stream = GrpcRelayStream(self._channels.stream(stub.Relay))
         try:
             await stream.open(node)
@@ -43,6 +44,20 @@ class GrpcRelay:
             await stream.close()
             raise
         return stream
+
+
+class ChoosingRelay:
+    """`svc.kernel.relay.Relay`: straight to the instance in this process, over gRPC to all others."""
+
+    def __init__(self, boot_id: str, local: Relay | None, remote: Relay) -> None:
+        self._boot_id = boot_id
+        self._local = local
+        self._remote = remote
+
+    async def open(self, node: str, instance: Instance) -> RelayStream:
+        if self._local is not None and instance.boot_id == self._boot_id:
+            return await self._local.open(node, instance)
+        return await self._remote.open(node, instance)
 
 
 class Upward:

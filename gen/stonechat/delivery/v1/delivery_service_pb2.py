@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from stonechat.delivery.v1 import record_pb2 as stonechat_dot_delivery_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stonechat/delivery/v1/delivery_service.proto\x12\x15stonechat.delivery.v1\x1a\"stonechat/delivery/v1/record.proto\"\xb2\x01\n\x0cRelayRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x11\n\tsubscribe\x18\x02 \x03(\t\x12\x13\n\x0bunsubscribe\x18\x03 \x03(\t\x12<\n\nunanswered\x18\x04 \x03(\x0b\x32(.stonechat.delivery.v1.UnansweredRequest\x12.\n\x07signals\x18\x05 \x03(\x0b\x32\x1d.stonechat.delivery.v1.Signal\"\x81\x01\n\x11UnansweredRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tsender_id\x18\x03 \x01(\t\x12\x19\n\x11\x63lient_message_id\x18\x04 \x01(\t\x12\x11\n\trecord_id\x18\x05 \x01(\x04\"=\n\x06Signal\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\"@\n\rRelayResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .stonechat.delivery.v1.RelayItem\"\x9b\x02\n\tRelayItem\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1f.stonechat.delivery.v1.RelayAckH\x00\x12\x32\n\x05\x65vent\x18\x03 \x01(\x0b\x32!.stonechat.delivery.v1.RelayEventH\x00\x12\x0f\n\x05moved\x18\x04 \x01(\x04H\x00\x12\x34\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\".stonechat.delivery.v1.RelayAnswerH\x00\x12\x13\n\tnot_owner\x18\x06 \x01(\x08H\x00\x12\x0e\n\x04tick\x18\x07 \x01(\x08H\x00\x12\x10\n\x06signal\x18\x08 \x01(\x0cH\x00\x12\x0b\n\x03key\x18\t \x01(\tB\x06\n\x04item\"\'\n\x08RelayAck\x12\x0c\n\x04head\x18\x01 \x01(\x04\x12\r\n\x05\x63laim\x18\x02 \x01(\x04\"\x9a\x01\n\nRelayEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05\x63laim\x18\x02 \x01(\x04\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.stonechat.delivery.v1.Kind\x12\x10\n\x08subjects\x18\x05 \x03(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\x04\"\x83\x01\n\x0bRelayAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x1e.stonechat.delivery.v1.Outcome\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x11\n\trecord_id\x18\x04 \x01(\x04\x12\x0f\n\x07time_us\x18\x05 \x01(\x04\"?\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x0cParkedRecord\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x36\n\x0b\x64\x65\x61\x64_letter\x18\x02 \x01(\x0b\x32!.stonechat.delivery.v1.DeadLetter\"m\n\x17ListDeadLettersResponse\x12\x39\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32#.stonechat.delivery.v1.ParkedRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x14GetDeadLetterRequest\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\"Q\n\x15GetDeadLetterResponse\x12\x38\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32#.stonechat.delivery.v1.ParkedRecord\"1\n\x17ReplayDeadLetterRequest\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\"=\n\x18ReplayDeadLetterResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04*\xcd\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x12\n\x0eOUTCOME_REPEAT\x10\x02\x12\x14\n\x10OUTCOME_CONFLICT\x10\x03\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x04\x12\x15\n\x11OUTCOME_NO_TARGET\x10\x05\x12\x11\n\rOUTCOME_STALE\x10\x06\x12\x19\n\x15OUTCOME_UNPROCESSABLE\x10\x07\x12\x11\n\rOUTCOME_MOVED\x10\x08\x32\xc4\x03\n\x0f\x44\x65liveryService\x12X\n\x05Relay\x12#.stonechat.delivery.v1.RelayRequest\x1a$.stonechat.delivery.v1.RelayResponse\"\x00(\x01\x30\x01\x12r\n\x0fListDeadLetters\x12-.stonechat.delivery.v1.ListDeadLettersRequest\x1a..stonechat.delivery.v1.ListDeadLettersResponse\"\x00\x12l\n\rGetDeadLetter\x12+.stonechat.delivery.v1.GetDeadLetterRequest\x1a,.stonechat.delivery.v1.GetDeadLetterResponse\"\x00\x12u\n\x10ReplayDeadLetter\x12..stonechat.delivery.v1.ReplayDeadLetterRequest\x1a/.stonechat.delivery.v1.ReplayDeadLetterResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stonechat/delivery/v1/delivery_service.proto\x12\x15stonechat.delivery.v1\x1a\"stonechat/delivery/v1/record.proto\"\xb2\x01\n\x0cRelayRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x11\n\tsubscribe\x18\x02 \x03(\t\x12\x13\n\x0bunsubscribe\x18\x03 \x03(\t\x12<\n\nunanswered\x18\x04 \x03(\x0b\x32(.stonechat.delivery.v1.UnansweredRequest\x12.\n\x07signals\x18\x05 \x03(\x0b\x32\x1d.stonechat.delivery.v1.Signal\"\x81\x01\n\x11UnansweredRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x11\n\tsender_id\x18\x03 \x01(\t\x12\x19\n\x11\x63lient_message_id\x18\x04 \x01(\t\x12\x11\n\trecord_id\x18\x05 \x01(\x04\"=\n\x06Signal\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\"@\n\rRelayResponse\x12/\n\x05items\x18\x01 \x03(\x0b\x32 .stonechat.delivery.v1.RelayItem\"\x9b\x02\n\tRelayItem\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x1f.stonechat.delivery.v1.RelayAckH\x00\x12\x32\n\x05\x65vent\x18\x03 \x01(\x0b\x32!.stonechat.delivery.v1.RelayEventH\x00\x12\x0f\n\x05moved\x18\x04 \x01(\x04H\x00\x12\x34\n\x06\x61nswer\x18\x05 \x01(\x0b\x32\".stonechat.delivery.v1.RelayAnswerH\x00\x12\x13\n\tnot_owner\x18\x06 \x01(\x08H\x00\x12\x0e\n\x04tick\x18\x07 \x01(\x08H\x00\x12\x10\n\x06signal\x18\x08 \x01(\x0cH\x00\x12\x0b\n\x03key\x18\t \x01(\tB\x06\n\x04item\"4\n\x08RelayAck\x12\x0c\n\x04head\x18\x01 \x01(\x04\x12\r\n\x05\x63laim\x18\x02 \x01(\x04\x12\x0b\n\x03\x65ra\x18\x03 \x01(\x04\"\xa7\x01\n\nRelayEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\r\n\x05\x63laim\x18\x02 \x01(\x04\x12\r\n\x05\x66rame\x18\x03 \x01(\x0c\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.stonechat.delivery.v1.Kind\x12\x10\n\x08subjects\x18\x05 \x03(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\x04\x12\x0b\n\x03\x65ra\x18\x08 \x01(\x04\"\x83\x01\n\x0bRelayAnswer\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x1e.stonechat.delivery.v1.Outcome\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x11\n\trecord_id\x18\x04 \x01(\x04\x12\x0f\n\x07time_us\x18\x05 \x01(\x04\"?\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x0cParkedRecord\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x36\n\x0b\x64\x65\x61\x64_letter\x18\x02 \x01(\x0b\x32!.stonechat.delivery.v1.DeadLetter\"m\n\x17ListDeadLettersResponse\x12\x39\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32#.stonechat.delivery.v1.ParkedRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x14GetDeadLetterRequest\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\"Q\n\x15GetDeadLetterResponse\x12\x38\n\x0b\x64\x65\x61\x64_letter\x18\x01 \x01(\x0b\x32#.stonechat.delivery.v1.ParkedRecord\"1\n\x17ReplayDeadLetterRequest\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\"=\n\x18ReplayDeadLetterResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04*\xcd\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x12\n\x0eOUTCOME_REPEAT\x10\x02\x12\x14\n\x10OUTCOME_CONFLICT\x10\x03\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x04\x12\x15\n\x11OUTCOME_NO_TARGET\x10\x05\x12\x11\n\rOUTCOME_STALE\x10\x06\x12\x19\n\x15OUTCOME_UNPROCESSABLE\x10\x07\x12\x11\n\rOUTCOME_MOVED\x10\x08\x32\xc4\x03\n\x0f\x44\x65liveryService\x12X\n\x05Relay\x12#.stonechat.delivery.v1.RelayRequest\x1a$.stonechat.delivery.v1.RelayResponse\"\x00(\x01\x30\x01\x12r\n\x0fListDeadLetters\x12-.stonechat.delivery.v1.ListDeadLettersRequest\x1a..stonechat.delivery.v1.ListDeadLettersResponse\"\x00\x12l\n\rGetDeadLetter\x12+.stonechat.delivery.v1.GetDeadLetterRequest\x1a,.stonechat.delivery.v1.GetDeadLetterResponse\"\x00\x12u\n\x10ReplayDeadLetter\x12..stonechat.delivery.v1.ReplayDeadLetterRequest\x1a/.stonechat.delivery.v1.ReplayDeadLetterResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stonechat.delivery.v1.delivery_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1685
-  _globals['_OUTCOME']._serialized_end=1890
+  _globals['_OUTCOME']._serialized_start=1711
+  _globals['_OUTCOME']._serialized_end=1916
   _globals['_RELAYREQUEST']._serialized_start=108
   _globals['_RELAYREQUEST']._serialized_end=286
   _globals['_UNANSWEREDREQUEST']._serialized_start=289
@@ -45,25 +45,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELAYITEM']._serialized_start=550
   _globals['_RELAYITEM']._serialized_end=833
   _globals['_RELAYACK']._serialized_start=835
-  _globals['_RELAYACK']._serialized_end=874
-  _globals['_RELAYEVENT']._serialized_start=877
-  _globals['_RELAYEVENT']._serialized_end=1031
-  _globals['_RELAYANSWER']._serialized_start=1034
-  _globals['_RELAYANSWER']._serialized_end=1165
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1167
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1230
-  _globals['_PARKEDRECORD']._serialized_start=1232
-  _globals['_PARKEDRECORD']._serialized_end=1326
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1328
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1437
-  _globals['_GETDEADLETTERREQUEST']._serialized_start=1439
-  _globals['_GETDEADLETTERREQUEST']._serialized_end=1485
-  _globals['_GETDEADLETTERRESPONSE']._serialized_start=1487
-  _globals['_GETDEADLETTERRESPONSE']._serialized_end=1568
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1570
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1619
-  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_start=1621
-  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_end=1682
-  _globals['_DELIVERYSERVICE']._serialized_start=1893
-  _globals['_DELIVERYSERVICE']._serialized_end=2345
+  _globals['_RELAYACK']._serialized_end=887
+  _globals['_RELAYEVENT']._serialized_start=890
+  _globals['_RELAYEVENT']._serialized_end=1057
+  _globals['_RELAYANSWER']._serialized_start=1060
+  _globals['_RELAYANSWER']._serialized_end=1191
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1193
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1256
+  _globals['_PARKEDRECORD']._serialized_start=1258
+  _globals['_PARKEDRECORD']._serialized_end=1352
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1354
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1463
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=1465
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=1511
+  _globals['_GETDEADLETTERRESPONSE']._serialized_start=1513
+  _globals['_GETDEADLETTERRESPONSE']._serialized_end=1594
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=1596
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=1645
+  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_start=1647
+  _globals['_REPLAYDEADLETTERRESPONSE']._serialized_end=1708
+  _globals['_DELIVERYSERVICE']._serialized_start=1919
+  _globals['_DELIVERYSERVICE']._serialized_end=2371
 # @@protoc_insertion_point(module_scope)

@@ -96,15 +96,17 @@ class RelayItem(_message.Message):
     def __init__(self, conversation_id: _Optional[str] = ..., ack: _Optional[_Union[RelayAck, _Mapping]] = ..., event: _Optional[_Union[RelayEvent, _Mapping]] = ..., moved: _Optional[int] = ..., answer: _Optional[_Union[RelayAnswer, _Mapping]] = ..., not_owner: _Optional[bool] = ..., tick: _Optional[bool] = ..., signal: _Optional[bytes] = ..., key: _Optional[str] = ...) -> None: ...
 
 class RelayAck(_message.Message):
-    __slots__ = ("head", "claim")
+    __slots__ = ("head", "claim", "era")
     HEAD_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
+    ERA_FIELD_NUMBER: _ClassVar[int]
     head: int
     claim: int
-    def __init__(self, head: _Optional[int] = ..., claim: _Optional[int] = ...) -> None: ...
+    era: int
+    def __init__(self, head: _Optional[int] = ..., claim: _Optional[int] = ..., era: _Optional[int] = ...) -> None: ...
 
 class RelayEvent(_message.Message):
-    __slots__ = ("seq", "claim", "frame", "kind", "subjects", "traceparent", "version")
+    __slots__ = ("seq", "claim", "frame", "kind", "subjects", "traceparent", "version", "era")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     CLAIM_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +114,7 @@ class RelayEvent(_message.Message):
     SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    ERA_FIELD_NUMBER: _ClassVar[int]
     seq: int
     claim: int
     frame: bytes
@@ -119,7 +122,8 @@ class RelayEvent(_message.Message):
     subjects: _containers.RepeatedScalarFieldContainer[str]
     traceparent: str
     version: int
-    def __init__(self, seq: _Optional[int] = ..., claim: _Optional[int] = ..., frame: _Optional[bytes] = ..., kind: _Optional[_Union[_record_pb2.Kind, str]] = ..., subjects: _Optional[_Iterable[str]] = ..., traceparent: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    era: int
+    def __init__(self, seq: _Optional[int] = ..., claim: _Optional[int] = ..., frame: _Optional[bytes] = ..., kind: _Optional[_Union[_record_pb2.Kind, str]] = ..., subjects: _Optional[_Iterable[str]] = ..., traceparent: _Optional[str] = ..., version: _Optional[int] = ..., era: _Optional[int] = ...) -> None: ...
 
 class RelayAnswer(_message.Message):
     __slots__ = ("request_id", "outcome", "seq", "record_id", "time_us")

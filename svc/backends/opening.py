@@ -1,0 +1,77 @@
+"""Opens what the addresses choose: for each back end the real one, or its embedded twin in the data folder.
+
+What is not chosen is not imported either: drivers take a second to load.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from svc.backends.messages_schema import MESSAGES_FILE, SCHEMA
+from svc.backends.sqlite import Database, open_database
+from svc.backends.sqlite_coordination import open_coordination
+from svc.backends.sqlite_log import SqliteEventLog, open_event_log
+from svc.kernel.clock import Clock
+from svc.kernel.coordination import Coordination
+from svc.kernel.errors import StartError
+from svc.kernel.eventlog import EventLog
+from svc.kernel.lifecycle import Failed
+from svc.kernel.readiness import Ping
+from svc.kernel.registry import SERVICES, ProcessRegistry, Registry
+from svc.kernel.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the processes of an installation know of each other."""
+
+    registry: Registry
+    coordination: Coordination
+    pings: dict[str, Ping]
+
+
+@asynccontextmanager
+async def open_agreement(settings: Settings, failed: Failed) -> AsyncIterator[Agreement]:
+    """On ZooKeeper, or of this process alone."""
+    address = settings.zookeeper_address()
+    if address is None:
+        async with open_coordination(settings.data_dir, settings.partitions) as coordination:
+            yield Agreement(ProcessRegistry(), coordination, {})
+        return
+    from svc.backends import zookeeper, zookeeper_coordination, zookeeper_registry
+
+    names = [service.name for service in SERVICES]
+    async with (
+        zookeeper.open_zookeeper(address) as session,
+        zookeeper_registry.open_registry(session, names, failed) as registry,
+        zookeeper_coordination.open_coordination(session, settings.partitions, failed) as coordination,
+    ):
+        yield Agreement(registry, coordination, {"zookeeper": session.ping})
+
+
+@asynccontextmanager
+async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[EventLog]:
+    """The event log."""
+    async with open_event_log(settings.data_dir / "log.sqlite", clock) as log:
+        yield log
+
+
+@asynccontextmanager
+async def open_messages(settings: Settings, log: EventLog | None) -> AsyncIterator[Database]:
+    """The message store. `log`: what it is written from, if that is known here."""
+    path = settings.data_dir / MESSAGES_FILE
+    if isinstance(log, SqliteEventLog):
+        await _require_messages(path, log)
+    async with open_database(path, SCHEMA) as database:
+        yield database
+
+
+async def _require_messages(path: Path, log: SqliteEventLog) -> None:
+    """What the log says is stored is never read from it again: without the messages a new file would count from 1 anew."""
+    if await log.is_consumed() and not await asyncio.to_thread(path.exists):
+        raise StartError(
+            f"{path} is missing, but the log beside it says that messages were stored there: restore it from a backup, or move"
+            " the whole folder away to begin with nothing"
+        )

@@ -1,0 +1,112 @@
+"""Stonechat in many processes on real back ends: started, killed, looked into."""
+
+import asyncio
+import base64
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests import real
+from tests.faults.server import START_SECONDS, Server, until
+
+LAYOUT: Mapping[str, Sequence[str]] = {
+    "front": ("edge", "users", "groups", "history"),
+    "messaging-1": ("messaging",),
+    "messaging-2": ("messaging",),
+    "delivery-1": ("delivery",),
+    "delivery-2": ("delivery",),
+}
+"""Process → what it serves."""
+BACK_ENDS = ("kafka", "cassandra", "mysql", "redis", "zookeeper")
+
+
+class Installation:
+    """The processes of one installation, which has the back ends to itself by names of its own. For the population and the
+    verdict of `tests.faults` it looks like one server."""
+
+    def __init__(
+        self,
+        folder: Path,
+        urls: Mapping[str, str] | None = None,
+        layout: Mapping[str, Sequence[str]] = LAYOUT,
+        **settings: str,
+    ) -> None:
+        self.folder = folder
+        name = real.unique("faults")
+        found = urls or {scheme: real.address(scheme, name) for scheme in BACK_ENDS}
+        self.settings = {
+            **{scheme.upper(): url for scheme, url in found.items()},
+            "INNER_TOKEN": secrets.token_hex(32),
+            "MASTER_KEYS": f"1:{base64.b64encode(secrets.token_bytes(32)).decode()}",
+            **settings,
+        }
+        self.processes: dict[str, Server] = {}
+        for process, roles in layout.items():
+            self.add(process, roles)
+
+    def add(self, process: str, roles: Sequence[str], **settings: str) -> Server:
+        """One more process; not started."""
+        home = self.folder / process
+        home.mkdir()
+        self.processes[process] = Server(home, roles, **self.settings, **settings)
+        return self.processes[process]
+
+    def __getitem__(self, process: str) -> Server:
+        return self.processes[process]
+
+    def serving(self, role: str) -> list[Server]:
+        """The processes that run and have this role."""
+        return [server for server in self.processes.values() if role in server.roles and server.runs()]
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return next(server.url for server in self.processes.values() if "edge" in server.roles)
+
+    async def migrate(self) -> None:
+        """Make the tables."""
+        code, out, err = await self.command("migrate")
+        assert code == 0, out + err
+
+    async def start(self) -> None:
+        """Make the tables, start everything, and return when it serves."""
+        await self.migrate()
+        await asyncio.gather(*(server.start() for server in self.processes.values()))
+        await self.serves()
+
+    async def serves(self) -> None:
+        """Wait until every partition has an owner."""
+        await until(self._is_owned, "every partition has an owner", START_SECONDS)
+
+    async def owners(self) -> dict[int, str]:
+        """Partition → the address of its owner."""
+        code, out, err = await self.command("partitions", "show", "--json")
+        assert code == 0, out + err
+        return {int(row["partition"]): row["owner"] for row in json.loads(out)["partitions"]}
+
+    async def _is_owned(self) -> bool:
+        owners = await self.owners()
+        return bool(owners) and all(owners.values())
+
+    async def command(self, *arguments: str) -> tuple[int, str, str]:
+        """Run a `stonechat` command with the settings of all of them."""
+        any_process = next(iter(self.processes.values()))
+        return await any_process.command(*arguments)
+
+    def errors(self) -> str:
+        """What the newest run of each has said on stderr."""
+        return "\n".join(f"--- {name}\n{server.errors()}" for name, server in self.processes.items())
+
+    def said(self, part: str) -> bool:
+        """Whether a log line of the newest run of any holds this text."""
+        return any(server.said(part) for server in self.processes.values())
+
+    async def stop(self) -> int:
+        """SIGTERM to all; the highest exit code."""
+        return max(await asyncio.gather(*(server.stop() for server in self.processes.values())))
+
+    def discard(self) -> None:
+        """Whatever state they are in: end them."""
+        for server in self.processes.values():
+            server.discard()
