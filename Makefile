@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make run` and `make test` set themselves up on a machine that has Python 3.11 and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real conformance bench check gen lock clean
+.PHONY: help run test test-real backends backends-stop conformance bench check gen lock clean
 
 help:                    ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -14,6 +14,16 @@ test: .venv/.dev         ## every test that needs no external back end
 
 test-real: .venv/.dev    ## every test on the real back ends, which `make backends` starts
 	@.venv/bin/pytest -m real
+
+backends:                ## start real Kafka, Cassandra, MariaDB, Redis, ZooKeeper here: no docker, loopback only, as root
+	@backends/run start kafka cassandra mariadb redis zookeeper
+	@backends/run status
+	@echo 'To test on them: make test-real'
+	@echo 'To serve on them: eval "$$(backends/run env)"; .venv/bin/stonechat migrate; make run'
+	@echo 'To end them: make backends-stop. What else there is: backends/run help'
+
+backends-stop:           ## end them; what they have stored stays
+	@backends/run stop
 
 conformance: .venv/.dev  ## check every promise on every surface; writes the table in README.md
 	@.venv/bin/python -m tools.conformance
