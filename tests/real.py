@@ -1,12 +1,19 @@
 """Where the real back ends are that tests marked `real` run on, and names by which each test keeps to itself on them.
 
-`make backends` starts them where they are looked for; STONECHAT_TEST_KAFKA, STONECHAT_TEST_CASSANDRA … name others.
+`make backends` starts them where they are looked for (on BACKENDS_HOST, as it does); STONECHAT_TEST_KAFKA,
+STONECHAT_TEST_CASSANDRA … name others. Tests that break back ends start some of their own: `Backends`.
 """
 
+import asyncio
 import os
+import secrets
 import socket
+import subprocess
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -16,14 +23,18 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (addresses.KAFKA, addresses.CASSANDRA, addresses.MYSQL, addresses.REDIS, addresses.ZOOKEEPER)
 }
+_HOST = os.environ.get("BACKENDS_HOST", "127.0.0.1")
 _USUAL = {
-    "kafka": "kafka://127.0.0.1:9092?replication=1",
-    "cassandra": "cassandra://127.0.0.1:9042?replication=1",
-    "mysql": "mysql://root@127.0.0.1:3306",
-    "redis": "redis://127.0.0.1:6379",
-    "zookeeper": "zookeeper://127.0.0.1:2181",
+    "kafka": f"kafka://{_HOST}:9092?replication=1",
+    "cassandra": f"cassandra://{_HOST}:9042?replication=1",
+    "mysql": f"mysql://root@{_HOST}:3306",
+    "redis": f"redis://{_HOST}:6379",
+    "zookeeper": f"zookeeper://{_HOST}:2181",
 }
 _CONNECT_SECONDS = 3.0
+_SCRIPT = Path(__file__).parent.parent / "backends" / "run"
+_START_SECONDS = 400.0  # three Cassandra nodes, one after the other, on a machine that has other things to do
+_OTHER_SECONDS = 90.0
 
 
 def address(scheme: str, name: str = "", **options: object) -> str:
@@ -32,16 +43,98 @@ def address(scheme: str, name: str = "", **options: object) -> str:
     saying what to start."""
     url = os.environ.get(f"STONECHAT_TEST_{scheme.upper()}", _USUAL[scheme])
     _require(scheme, url)
-    place, _, query = url.partition("?")
-    given = dict(pair.split("=", 1) for pair in query.split("&") if pair) | {
-        option: str(value) for option, value in options.items()
-    }
-    return f"{place.rstrip('/')}/{name}" + ("?" + "&".join(f"{k}={v}" for k, v in given.items()) if given else "")
+    return _named(url, name, options)
 
 
 def unique(prefix: str) -> str:
     """A name that nothing else has, fit for all of them: letters, digits and underscores, `prefix` first."""
     return f"{prefix}_{uuid.uuid4().hex[:12]}"
+
+
+class Backends:
+    """Back ends of one test's own, which it may kill, pause and wipe while others use theirs. Everything lies in `folder` and
+    listens on a block of loopback addresses that nobody else has. Names are those of `backends/run`: a service, or a node of it
+    as `kafka3-1`. Every call returns when it is done, and raises AssertionError with what the script said when it failed or
+    took too long."""
+
+    def __init__(self, folder: Path, host: str = "") -> None:
+        self.folder = folder
+        self.host = host or f"127.{16 + secrets.randbelow(200)}.{secrets.randbelow(256)}.1"
+        self._environment = os.environ | {"BACKENDS_DIR": str(folder), "BACKENDS_HOST": self.host}
+
+    async def start(self, *names: str) -> None:
+        """Start what does not run of these; they serve when this returns."""
+        await self._run("start", *names, seconds=_START_SECONDS)
+
+    async def stop(self, *names: str) -> None:
+        """End them in order. No name: all of them."""
+        await self._run("stop", *names)
+
+    async def kill(self, *names: str) -> None:
+        """SIGKILL."""
+        await self._run("kill", *names)
+
+    async def pause(self, *names: str) -> None:
+        """SIGSTOP: connections stay, nothing is answered."""
+        await self._run("pause", *names)
+
+    async def resume(self, *names: str) -> None:
+        """SIGCONT."""
+        await self._run("resume", *names)
+
+    async def wipe(self, *names: str) -> None:
+        """End them and forget what they stored. They are not started."""
+        await self._run("wipe", *names)
+
+    def data(self, node: str) -> Path:
+        """What a node has stored: to be copied, spoiled or put back while the node does not run."""
+        return self.folder / "data" / node
+
+    def address(self, service: str, name: str = "", **options: object) -> str:
+        """The URL of a service, whether it runs or not. `name` and `options` as for the function of this name."""
+        told = subprocess.run(
+            [_SCRIPT, "env", service],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=_OTHER_SECONDS,
+            check=True,
+        )
+        return _named(told.stdout.split("'")[1], name, options)
+
+    async def _run(self, *arguments: str, seconds: float = _OTHER_SECONDS) -> None:
+        process = await asyncio.create_subprocess_exec(
+            _SCRIPT, *arguments, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        told = asyncio.ensure_future(process.communicate())
+        try:
+            output, _ = await asyncio.wait_for(asyncio.shield(told), seconds)
+        except BaseException as error:  # cancelled, too: what was under way is not left alone
+            process.kill()
+            output, _ = await told
+            if not isinstance(error, TimeoutError):
+                raise
+            raise AssertionError(f"{' '.join(arguments)}: not done in {seconds:.0f} s\n{output.decode()}") from error
+        assert process.returncode == 0, f"{' '.join(arguments)}: {output.decode()}"
+
+
+@asynccontextmanager
+async def private_backends(folder: Path, *names: str) -> AsyncIterator[Backends]:
+    """Back ends of a test's own, started; ended with the block, whatever state they are in, and their data removed."""
+    backends = Backends(folder)
+    try:
+        await backends.start(*names)
+        yield backends
+    finally:
+        await backends.wipe(*names)
+
+
+def _named(url: str, name: str, options: dict[str, object]) -> str:
+    place, _, query = url.partition("?")
+    given = dict(pair.split("=", 1) for pair in query.split("&") if pair) | {
+        option: str(value) for option, value in options.items()
+    }
+    return f"{place.rstrip('/')}/{name}" + ("?" + "&".join(f"{k}={v}" for k, v in given.items()) if given else "")
 
 
 def _require(scheme: str, url: str) -> None:
