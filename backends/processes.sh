@@ -31,7 +31,7 @@ claim() { # NODE HOST PORT…: nothing else may listen there
   done
 }
 last_words() { # NODE: what went wrong, as far as its log says, and how it ended
-  { grep -E 'ERROR|FATAL|Exception' "$RUN/$1.log" | tail -n 5; tail -n 3 "$RUN/$1.log"; } | cut -c1-300 >&2
+  { grep -m 3 -E 'ERROR|FATAL|Exception' "$RUN/$1.log"; tail -n 3 "$RUN/$1.log"; } | cut -c1-300 >&2
 }
 await() { # NODE HOST PORT [CHECK…]: until the port answers and CHECK is true
   local node=$1 host=$2 port=$3 t0=$SECONDS

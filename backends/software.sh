@@ -48,7 +48,7 @@ jars_now() {
       mvn -B -ntp -f "$HERE/pom/$1.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
       -DoutputDirectory="$JARS/$1" >"$log" 2>&1 </dev/null && cp "$HERE/pom/$1.xml" "$JARS/$1/.of" && return
   done
-  tail -n 15 "$log" >&2
+  grep -m 3 ERROR "$log" >&2
   die "$1: Maven failed twice; all it said: $log"
 }
 
