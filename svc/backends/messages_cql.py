@@ -83,3 +83,13 @@ CREATE TABLE IF NOT EXISTS read_marks (
 ) WITH ID = $read_marks AND {_UNIFIED}""",
     ),
 )
+
+TABLES = (
+    "schema_versions",
+    "events",
+    "idempotency_keys",
+    "conversation_heads",
+    "conversations_by_user",
+    "read_marks",
+)
+"""Every table there is."""

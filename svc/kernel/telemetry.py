@@ -45,6 +45,15 @@ ROUND_SECONDS = Histogram(
 PARTITIONS = Gauge("stonechat_delivery_partitions", "Partitions that this instance owns.")
 LAG = Gauge("stonechat_delivery_lag", "Records stored in the log and not read yet.")
 BACK_END_UP = Gauge("stonechat_back_end_up", "1 while a back end answers.", ["back_end"])
+BACK_END_REFUSED = Gauge(
+    "stonechat_back_end_refused", "1 while calls of a back end are refused at once, but for probes.", ["back_end"]
+)
+BACK_END_SECONDS = Histogram(
+    "stonechat_back_end_seconds", "Seconds a call of a back end took.", ["back_end", "operation"], buckets=BUCKETS
+)
+BACK_END_FAILURES = Counter(
+    "stonechat_back_end_failures", "Calls that a back end did not answer.", ["back_end", "operation"]
+)
 WAITING = Gauge("stonechat_delivery_waiting", "1 while the owner waits for a back end to answer again.")
 DEAD_LETTERS = Counter("stonechat_dead_letters", "Records parked.")
 CLOCK_SKEW = Gauge("stonechat_log_clock_skew_seconds", "The log's append time less this node's clock.")
