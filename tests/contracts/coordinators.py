@@ -64,7 +64,9 @@ def end_session(zookeeper: ZooKeeper) -> None:
     """Make the ensemble end a session as if its process had been silent for too long: a client that takes the session over
     and closes it. Blocks."""
     client = zookeeper._client
-    thief = KazooClient(client.hosts and ",".join(f"{host}:{port}" for host, port in client.hosts), client_id=client.client_id)
+    thief = KazooClient(
+        client.hosts and ",".join(f"{host}:{port}" for host, port in client.hosts), client_id=client.client_id
+    )
     thief.start()
     thief.stop()
     thief.close()

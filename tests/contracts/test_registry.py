@@ -53,7 +53,9 @@ async def test_who_is_up_is_seen_by_all(pair: tuple[Registry, Registry]):
     first, second = pair
     await first.register("delivery", ONE)
     await second.register("delivery", TWO)
-    await until(lambda: first.instances("delivery") == second.instances("delivery") == tuple(sorted((ONE, TWO), key=str)))
+    await until(
+        lambda: first.instances("delivery") == second.instances("delivery") == tuple(sorted((ONE, TWO), key=str))
+    )
     assert first.instances("messaging") == ()
     assert first.snapshot().get("delivery") == first.instances("delivery")
 
