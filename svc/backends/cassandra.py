@@ -35,7 +35,7 @@ __all__ = ["Cassandra", "Insert", "Mutation", "open_cassandra"]
 log = logging.getLogger(__name__)
 
 CALL_SECONDS = 2.0
-"""How long a statement may take, with all its tries and its waiting for room."""
+"""How long a statement may take, with all its tries."""
 TRIES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 """When a statement that is not answered is tried again. Each time another replica may be asked, or the same: while one of three
 hangs, a third of the tries is lost."""
@@ -146,15 +146,19 @@ class Cassandra:
         return prepared
 
     async def _call(self, operation: str, weight: int, start: Callable[[], Awaitable[Any]]) -> Any:
+        # Waiting for room ends: who holds it has a deadline, and once nobody is answered the breaker lets none through.
+        taken = await self._budget.take(weight)
+        try:
+            return await self._admitted(operation, start)
+        finally:
+            self._budget.give_back(taken)
+
+    async def _admitted(self, operation: str, start: Callable[[], Awaitable[Any]]) -> Any:
         self._breaker.admit()
         began = time.perf_counter()
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                taken = await self._budget.take(weight)
-                try:
-                    answer = await self._first_answer(start)
-                finally:
-                    self._budget.give_back(taken)
+                answer = await self._first_answer(start)
         except TimeoutError:
             raise self._failed(operation, f"no answer in {CALL_SECONDS:g} s") from None
         except ANSWERS as error:
