@@ -128,12 +128,16 @@ class CassandraMessageStore:
         if not places:
             return Slice(NO_EVENTS, ())
         top = max(places, key=lambda row: row.seq)
-        rows = [row for row in places if row.position >= start]
-        # Positions grow with seqs: below a row that is below the start all are.
-        while len(rows) == len(places) and bucket:
+        rows: list[Row] = []
+        while True:
+            above = [row for row in places if row.position >= start]
+            rows += above
+            if (
+                len(above) < len(places) or bucket == 0
+            ):  # positions grow with seqs: below a row that is below the start all are
+                break
             bucket -= 1
             places = await self._bucket(name, bucket, start)
-            rows += [row for row in places if row.position >= start]
         return Slice(Head(top.seq, top.time_us, top.ordinal, top.version, top.position), tuple(rows))
 
     async def _bucket(self, name: str, bucket: int, start: Position) -> list[Row]:
