@@ -12,6 +12,7 @@ from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from stonechat.messaging.v1.messaging_service_pb2 import ConnectResponse
 from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import Database, open_database
+from svc.backends.sqlite_coordination import SqliteCoordination, open_coordination
 from svc.backends.sqlite_log import SqliteEventLog, open_event_log
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.delivery import Delivery
@@ -22,7 +23,7 @@ from svc.kernel.eventlog import ACCEPTED
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record, own_key, to_entry
-from svc.kernel.shards import FixedShards, ShardMap
+from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import Tracer, tracer_to
 
 PARTITIONS = 5
@@ -42,7 +43,9 @@ class Stand:
 
     log: SqliteEventLog
     messages: Database
-    view: FixedShards
+    coordination: SqliteCoordination
+    registry: ProcessRegistry
+    instance: Instance
     delivery: Delivery
     tracer: Tracer
     spans: InMemorySpanExporter
@@ -79,7 +82,7 @@ class Stand:
 
     async def append(self, *records: Record) -> None:
         """Accept records."""
-        await self.log.append(ACCEPTED, [to_entry(record, self.view.shards) for record in records])
+        await self.log.append(ACCEPTED, [to_entry(record, self.coordination.shards) for record in records])
 
     async def heads(self, conversation_id: str, seq: int) -> None:
         """Wait until a conversation has come so far."""
@@ -100,25 +103,34 @@ def texts(frame: bytes) -> list[str]:
 async def open_stand(folder: Path) -> AsyncIterator[Stand]:
     """Everything in a folder; nobody owns yet."""
     clock, spans = SystemClock(), InMemorySpanExporter()
-    shards, tracer = FixedShards(ShardMap.initial(PARTITIONS)), tracer_to(spans)
+    registry, instance, tracer = ProcessRegistry(), Instance("127.0.0.1:1", "boot"), tracer_to(spans)
     async with (
         open_event_log(folder / "log.sqlite", clock) as log,
         open_database(folder / "messages.sqlite", SCHEMA) as messages,
+        open_coordination(folder, PARTITIONS) as coordination,
     ):
         encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
         store = SqliteMessageStore(messages)
-        delivery = Delivery(lambda: Owner(log, store, encoder, clock, tracer, shards), clock)
-        yield Stand(log, messages, shards, delivery, tracer, spans, clock)
+
+        def make_owner() -> Owner:
+            return Owner(log, store, encoder, clock, tracer, coordination)
+
+        delivery = Delivery(make_owner, coordination, registry, instance, clock)
+        yield Stand(log, messages, coordination, registry, instance, delivery, tracer, spans, clock)
         tracer.shutdown()
 
 
 @asynccontextmanager
 async def owning(stand: Stand) -> AsyncIterator[None]:
-    """Somebody owns, for as long as the block lasts."""
+    """Somebody owns everything, for as long as the block lasts."""
+    await stand.registry.register("delivery", stand.instance)
     async with owned(stand.delivery.run(), "delivery"):
 
         async def serves() -> bool:
-            return stand.delivery.streams.owner is not None
+            owner = stand.delivery.streams.owner
+            return owner is not None and len(owner.claims) == PARTITIONS
 
         await until(serves)
         yield
+    for claim in stand.coordination.claims().values():  # they end with the process
+        await stand.coordination.release(claim)

@@ -30,20 +30,32 @@ async def no_keys() -> str:
     return '{"keys": []}'
 
 
+class To:
+    """A relay, always to the same instance."""
+
+    def __init__(self, relay: Relay, instance: Instance) -> None:
+        self._relay = relay
+        self.instance = instance
+
+    async def open(self, node: str, instance: Instance) -> RelayStream:
+        return await self._relay.open(node, self.instance)
+
+
 @asynccontextmanager
 async def over_grpc(stand: Stand, registry: ProcessRegistry) -> AsyncIterator[Relay]:
     clock = SystemClock()
     access = Access(frozenset(), ALL, INNER_TOKEN)
     chain = CallChain(TokenVerifier(no_keys, clock), access, RateLimiter(clock), Rate(1e6, 1e6), clock)
-    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.view))
+    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.coordination))
     options = [("grpc.max_receive_message_length", 512 * 1024), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(handlers=[handlers(chain, SERVICE, servicer)], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    await registry.register("delivery", Instance(f"127.0.0.1:{port}", "boot"))
+    instance = Instance(f"127.0.0.1:{port}", "boot")
+    await registry.register("delivery", instance)
     channels = Channels(registry, INNER_TOKEN)
     try:
-        yield GrpcRelay(channels)
+        yield To(GrpcRelay(channels), instance)
     finally:
         await channels.close()
         await server.stop(grace=None)
@@ -88,6 +100,6 @@ class World:
     streams: AsyncExitStack
 
     async def open(self, node: str = "node") -> Reader:
-        stream = await self.relay.open(node)
+        stream = await self.relay.open(node, self.stand.instance)
         self.streams.push_async_callback(stream.close)
         return Reader(stream, [])

@@ -24,8 +24,6 @@ from tests.fakes import FakeClock
 
 Open = Callable[[Clock], AbstractAsyncContextManager[EventLog]]
 WEEK_AND_A_DAY = 8 * 86_400
-
-
 LOGS = ["sqlite", pytest.param("kafka", marks=pytest.mark.real)]
 PARTITIONS = 5
 
@@ -128,7 +126,7 @@ async def test_the_log_says_when_an_entry_was_appended(log: EventLog):
         await log.append(ACCEPTED, entries(0, value))
     times = [entry.appended_us for entry in await log.read(ACCEPTED, 0, 0, 10)]
     assert times == sorted(times)
-    assert len({time // 1_000_000_000_000_000 for time in times}) == 1  # microseconds, in this decade
+    assert all(10**15 < time < 10**16 for time in times)  # µs since 1970, not ms
 
 
 async def test_a_consumer_begins_where_it_is_told(log: EventLog):
@@ -273,7 +271,6 @@ async def test_partitions_come_and_go_without_disturbing_the_others(log: EventLo
     found = await take(consumer, 1, max_entries=1)
     consumer.drop(0)
     assert consumer.lag(0) == 0
-    found += await take(consumer, 4 - len(found)) if len(found) < 4 else []
     while len([entry for entry in found if entry.partition == 1]) < 3:
         found += await take(consumer, 1)
     assert values([entry for entry in found if entry.partition == 1]) == ["x", "y", "z"]

@@ -234,7 +234,7 @@ async def test_a_cancelled_receive_loses_nothing(world: World):
 async def test_without_an_owner_no_stream_is_opened(unowned: World):
     """The node is told so, instead of waiting on a stream that says nothing."""
     with pytest.raises(Unavailable):
-        await unowned.relay.open("node")
+        await unowned.relay.open("node", unowned.stand.instance)
 
 
 async def test_a_new_claim_ends_the_streams_of_the_old(unowned: World):

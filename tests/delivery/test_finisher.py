@@ -6,8 +6,8 @@ import pytest
 
 from svc.backends.sqlite_log import open_event_log
 from svc.delivery import finisher
-from svc.delivery.eras import group_of
 from svc.delivery.finisher import Finisher
+from svc.delivery.incidents import group_of
 from svc.delivery.model import Event, Position, Verdict
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
@@ -28,7 +28,7 @@ def a_round(number, frames, events=1):
     record = Record(Kind.MESSAGE, "d.u1.u2", "u1", f"c{number}", number + 1, b"")
     event = Event(record, Kind.MESSAGE, Position(1, number), number + 2, number, number + 1, 0)
     verdicts = [Verdict(record, Outcome.STORED, event=event) for _ in range(events)]
-    return Round(verdicts, [], {0: list(frames)}, {0: number + 1})
+    return Round(verdicts, frames={0: list(frames)}, next_offsets={0: number + 1})
 
 
 @pytest.fixture
@@ -41,9 +41,10 @@ async def world(tmp_path):
             clock,
             shards,
             Retry(clock),
-            dict.fromkeys(range(PARTITIONS), 1),
+            incident=1,
         )
-        made.begin(dict.fromkeys(range(PARTITIONS), 0))
+        for partition in range(PARTITIONS):
+            made.begin(partition, 0)
         yield made, log
 
 

@@ -6,7 +6,7 @@ from svc.kernel.relay import Ack, Answer, Event, Moved, NotOwner, Outcome, Signa
 
 def hub(active: set[str] | None = None) -> Hub:
     """A hub of claim 7."""
-    return Hub(7, lambda name: name in (active or set()))
+    return Hub(lambda name: 7, lambda name: name in (active or set()))
 
 
 def queue(hub: Hub, node: str = "n1", max_bytes: int = 1 << 20) -> NodeQueue:
@@ -155,3 +155,20 @@ def test_every_stream_ticks_and_ends_with_the_claim() -> None:
     served.close_all()
     assert one.ended
     assert other.ended
+
+
+def test_what_is_given_away_is_told_after_all_that_was_relayed() -> None:
+    """NotOwner to everybody who subscribed or waits; what stays goes on."""
+    served = hub({"g1", "g2"})
+    one, other = queue(served), queue(served, "n2")
+    served.loaded("g1", 1)
+    served.loaded("g2", 1)
+    served.subscribe(one, ["g1", "g2"])
+    served.subscribe(other, ["g3"])
+    served.relay(event(2))
+    served.gave(lambda name: name != "g2")
+    served.relay(event(2, "g2"))
+    assert list(one.take()) == [Ack("g1", 1, 7), Ack("g2", 1, 7), event(2), NotOwner("g1"), event(2, "g2")]
+    assert list(other.take()) == [NotOwner("g3")]
+    assert one.subscribed == {"g2"}
+    assert served.subscribe(one, ["g1"]) == ["g1"]

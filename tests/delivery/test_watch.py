@@ -8,7 +8,7 @@ import pytest
 from svc.delivery.owner import STALL_SECONDS, Owner, StalledError
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.eventlog import EVENTS
-from tests.contracts.owner import open_stand, until
+from tests.contracts.owner import PARTITIONS, open_stand, until
 from tests.messaging.world import StepClock
 
 
@@ -34,8 +34,10 @@ class Held:
 async def serving(stand, log, store):
     """An owner, its task and the clock by which it watches itself."""
     clock = StepClock()
-    owner = Owner(log, store, ProtoEncoder(clock, stand.ids), clock, stand.tracer, stand.view)
-    task = asyncio.create_task(owner.run(await owner.claim()))
+    owner = Owner(log, store, ProtoEncoder(clock, stand.ids), clock, stand.tracer, stand.coordination)
+    claims = [await stand.coordination.claim(partition, stand.instance) for partition in range(PARTITIONS)]
+    await owner.take([claim for claim in claims if claim is not None])
+    task = asyncio.create_task(owner.run())
     await looks(owner, task, clock, 1)
     try:
         yield owner, task, clock

@@ -12,24 +12,11 @@ from svc.delivery.hub import Hub
 from svc.kernel.channels import Channels
 from svc.kernel.errors import Unavailable
 from svc.kernel.registry import ProcessRegistry
-from svc.kernel.relay import Ack, Answer, Event, Item, Moved, NotOwner, Outcome, Signal, Tick, Unanswered
+from svc.kernel.relay import Ack, Answer, Event, Item, Moved, NotOwner, Outcome, Signal, Tick, Unanswered, claim_of
 from svc.messaging import wire as messaging_wire
 from svc.messaging.adapters.relay import GrpcRelay, Upward
 from tests.contracts.owner import open_stand, owning
 from tests.contracts.relays import INNER_TOKEN, Reader, over_grpc
-
-
-async def test_no_instance_means_no_stream(tmp_path: Path):
-    """And as soon as one is up, the same relay reaches it."""
-    registry = ProcessRegistry()
-    async with open_stand(tmp_path) as stand, over_grpc(stand, registry) as relay, owning(stand):
-        (instance,) = registry.instances("delivery")
-        await registry.deregister("delivery", instance)
-        with pytest.raises(Unavailable, match="no instance of delivery"):
-            await relay.open("node")
-        await registry.register("delivery", instance)
-        stream = await relay.open("node")
-        await stream.close()
 
 
 async def test_a_server_that_stops_ends_the_stream(tmp_path: Path):
@@ -37,12 +24,13 @@ async def test_a_server_that_stops_ends_the_stream(tmp_path: Path):
     registry = ProcessRegistry()
     async with open_stand(tmp_path) as stand, owning(stand):
         async with over_grpc(stand, registry):
+            (instance,) = [each for each in registry.instances("delivery") if each != stand.instance]
             channels = Channels(registry, INNER_TOKEN)
-            stream = await GrpcRelay(channels).open("node")
+            stream = await GrpcRelay(channels).open("node", instance)
         with pytest.raises(Unavailable):
             await Reader(stream, []).until(lambda item: False)
         with pytest.raises(Unavailable):
-            await GrpcRelay(channels).open("node")
+            await GrpcRelay(channels).open("node", instance)
         await channels.close()
 
 
@@ -52,7 +40,7 @@ async def test_a_stream_is_open_as_soon_as_the_owner_has_taken_the_node_in(
     """Even if there is nothing to say, not so much as a tick."""
     monkeypatch.setattr(Hub, "tick", lambda hub: None)
     async with open_stand(tmp_path) as stand, owning(stand), over_grpc(stand, ProcessRegistry()) as relay:
-        stream = await relay.open("node")
+        stream = await relay.open("node", stand.instance)
         await stream.close()
 
 
@@ -60,21 +48,23 @@ async def test_who_is_no_service_is_refused(tmp_path: Path):
     """A stream with a wrong inner token is not opened, and the reason is named."""
     registry = ProcessRegistry()
     async with open_stand(tmp_path) as stand, owning(stand), over_grpc(stand, registry):
+        (instance,) = registry.instances("delivery")
         channels = Channels(registry, "guessed")
         with pytest.raises(Unavailable, match="for services only"):
-            await GrpcRelay(channels).open("node")
+            await GrpcRelay(channels).open("node", instance)
         await channels.close()
 
 
 NAMES = st.text(min_size=1, max_size=40)
 NUMBERS = st.integers(0, 2**63 - 1)
+CLAIMS = st.builds(claim_of, NUMBERS, NUMBERS)
 ITEMS = st.one_of(
-    st.builds(Ack, NAMES, NUMBERS, NUMBERS),
+    st.builds(Ack, NAMES, NUMBERS, CLAIMS),
     st.builds(
         Event,
         NAMES,
         NUMBERS,
-        NUMBERS,
+        CLAIMS,
         st.binary(max_size=50),
         st.sampled_from([16, 20, 26]),
         st.lists(NAMES, max_size=3).map(tuple),

@@ -10,6 +10,10 @@ from svc.messaging.requests import Request, Requests
 Told = list[Answer | StonechatError]
 
 
+def not_moved(record: Record) -> None:
+    raise AssertionError(f"{record} was not answered MOVED")
+
+
 def waiting(requests: Requests, deadline: float = 10.0) -> tuple[int, Told]:
     """A request that waits, and what it was told."""
     number, told = requests.next_id(), Told()
@@ -21,7 +25,7 @@ def waiting(requests: Requests, deadline: float = 10.0) -> tuple[int, Told]:
 @pytest.mark.parametrize("outcome", [Outcome.STORED, Outcome.REPEAT])
 def test_an_answer_is_told_once(outcome: Outcome) -> None:
     """The first counts; what comes again on another stream is ignored."""
-    requests = Requests()
+    requests = Requests(not_moved)
     number, told = waiting(requests)
     answer = Answer(number, outcome, 3, 4, 5)
     requests.resolve(answer)
@@ -42,7 +46,7 @@ def test_an_answer_is_told_once(outcome: Outcome) -> None:
 )
 def test_a_refusal_says_why(outcome: Outcome, error: type[StonechatError]) -> None:
     """Each refusal is an error of its own."""
-    requests = Requests()
+    requests = Requests(not_moved)
     number, told = waiting(requests)
     requests.resolve(Answer(number, outcome, 0, 0, 0))
     assert [type(it) for it in told] == [error]
@@ -50,16 +54,20 @@ def test_a_refusal_says_why(outcome: Outcome, error: type[StonechatError]) -> No
 
 def test_a_record_that_was_moved_waits_on() -> None:
     """It is appended again by the new map; nobody is told anything yet."""
-    requests = Requests()
+    moved: list[Record] = []
+    requests = Requests(moved.append)
     number, told = waiting(requests)
     requests.resolve(Answer(number, Outcome.MOVED, 0, 0, 0))
+    requests.resolve(Answer(number + 1, Outcome.MOVED, 0, 0, 0))
     assert told == []
     assert len(requests) == 1
+    assert [record.request_id for record in moved] == [number]
+    assert requests.waits(moved[0])
 
 
 def test_what_waits_too_long_is_unknown() -> None:
     """Only that: a repeat with the same id tells. The others wait on."""
-    requests = Requests()
+    requests = Requests(not_moved)
     _, early = waiting(requests, deadline=1.0)
     _, late = waiting(requests, deadline=2.0)
     requests.expire(1.0)
@@ -69,7 +77,7 @@ def test_what_waits_too_long_is_unknown() -> None:
 
 def test_a_new_stream_is_told_what_waits() -> None:
     """Everything that the owner needs to find the answer, in the order in which it was asked."""
-    requests = Requests()
+    requests = Requests(not_moved)
     first, _ = waiting(requests)
     second, _ = waiting(requests)
     requests.fail([first], OutcomeUnknown("gone"))

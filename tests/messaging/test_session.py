@@ -16,6 +16,7 @@ from svc.messaging.wire import ProtoEncoder
 from tests.messaging.world import ALICE, BOB, DIRECT, GROUP, identity, told
 
 INBOX = inbox_of(ALICE)
+STREAM = "stream"
 CLAIM = 1
 
 
@@ -28,13 +29,14 @@ class Owner:
 
     def acknowledge(self, conversation_id: str, head: int = 0) -> None:
         self.heads[conversation_id] = head
-        self._subscriptions.receive(relay.Ack(conversation_id, head, CLAIM))
+        self._subscriptions.take_requests(lambda _: STREAM)
+        self._subscriptions.receive(relay.Ack(conversation_id, head, CLAIM), STREAM)
 
     def event(self, conversation_id: str, kind: Kind = Kind.MESSAGE, subjects: tuple[str, ...] = (), version: int = 0):
         seq = self.heads[conversation_id] = self.heads[conversation_id] + 1
         encoded = conversation_event(conversation_id, seq, seq, BOB, seq, "", seq, kind, b"")
         frame = frame_of_event(encoded)
-        self._subscriptions.receive(relay.Event(conversation_id, seq, CLAIM, frame, kind, subjects, version))
+        self._subscriptions.receive(relay.Event(conversation_id, seq, CLAIM, frame, kind, subjects, version), STREAM)
 
     def notice(self, kind: Kind, subject: str, version: int = 0) -> None:
         """Something that the user's inbox is told."""
@@ -42,7 +44,7 @@ class Owner:
 
     def signal(self, conversation_id: str, key: str = "typing u2") -> None:
         frame = frame_of(Told(heartbeat={}))
-        self._subscriptions.receive(relay.Signal(conversation_id, key, frame))
+        self._subscriptions.receive(relay.Signal(conversation_id, key, frame), STREAM)
 
 
 class Stand:
@@ -114,7 +116,7 @@ def test_who_leaves_a_conversation_is_told_nothing_more():
     stand.session.leave(GROUP)
     stand.owner.event(GROUP)
     stand.owner.signal(GROUP)
-    stand.subscriptions.receive(relay.Moved(GROUP, 9))
+    stand.subscriptions.receive(relay.Moved(GROUP, 9), STREAM)
     assert stand.session.outbox.take() == b""
     stand.owner.event(DIRECT)
     assert stand.heard(DIRECT) == ["1"]
@@ -256,7 +258,7 @@ def test_what_was_missed_while_the_owner_changed_is_said():
     """The relay broke at 1, and came back at 4."""
     stand = Stand(DIRECT)
     stand.owner.event(DIRECT)
-    stand.subscriptions.broken()
+    stand.subscriptions.broken(STREAM)
     assert not stand.session.sees(DIRECT)
     assert stand.session.is_in(DIRECT)
     stand.owner.acknowledge(INBOX)

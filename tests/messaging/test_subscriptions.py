@@ -5,9 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from svc.kernel.relay import Ack, Event, Item, Moved, NotOwner, Signal
-from svc.messaging.subscriptions import LINGER_SECONDS, Subscriptions
+from svc.messaging.subscriptions import LINGER_SECONDS, Requests, Subscriptions
 
 NAME = "g1"
+STREAM = "stream"
+
+
+def asked(node: Subscriptions) -> Requests:
+    """What it wants sent up the one stream there is."""
+    return node.take_requests(lambda _: STREAM).get(STREAM, Requests())
 
 
 class Heard:
@@ -37,8 +43,8 @@ def live(head: int = 4, claim: int = 1) -> tuple[Subscriptions, Heard]:
     """A conversation that one session listens to."""
     node, session = Subscriptions(), Heard()
     node.join(session, NAME)
-    node.take_requests()
-    node.receive(Ack(NAME, head, claim))
+    asked(node)
+    node.receive(Ack(NAME, head, claim), STREAM)
     session.told.clear()
     return node, session
 
@@ -47,9 +53,9 @@ def test_the_first_to_join_subscribes_and_waits_for_the_ack() -> None:
     """Until then everything else is ignored; then events above the head follow."""
     node, session = Subscriptions(), Heard()
     assert node.join(session, NAME) is None
-    assert node.take_requests().subscribe == [NAME]
+    assert asked(node).subscribe == [NAME]
     for item in (event(5), Moved(NAME, 9), Ack(NAME, 6, 1), event(6), event(7)):
-        node.receive(item)
+        node.receive(item, STREAM)
     assert session.told == [("joined", 6), ("push", 7)]
 
 
@@ -58,8 +64,8 @@ def test_who_joins_later_reads_the_newest_seq_in_the_same_step() -> None:
     node, _ = live(head=4)
     session = Heard()
     assert node.join(session, NAME) == 4
-    assert node.take_requests().subscribe == []
-    node.receive(event(5))
+    assert asked(node).subscribe == []
+    node.receive(event(5), STREAM)
     assert session.told == [("push", 5)]
 
 
@@ -67,7 +73,7 @@ def test_next_is_pushed_old_is_dropped_a_gap_is_told() -> None:
     """One of the three, whoever relays whatever."""
     node, session = live(head=4)
     for item in (event(5), event(5), event(3), event(8), event(9), Moved(NAME, 12), Moved(NAME, 11)):
-        node.receive(item)
+        node.receive(item, STREAM)
     assert session.told == [("push", 5), ("behind", 8), ("push", 9), ("behind", 12)]
 
 
@@ -75,10 +81,10 @@ def test_after_a_broken_stream_only_who_missed_something_is_told() -> None:
     """The same head: nothing is said. A higher one: Behind. A lower one: what is known stays, and it is counted."""
     for head, told, regressions in ((4, [], 0), (6, [("behind", 6)], 0), (2, [], 1)):
         node, session = live(head=4)
-        node.broken()
-        assert node.take_requests().subscribe == [NAME]
-        node.receive(event(5))
-        node.receive(Ack(NAME, head, 2))
+        node.broken(STREAM)
+        assert asked(node).subscribe == [NAME]
+        node.receive(event(5), STREAM)
+        node.receive(Ack(NAME, head, 2), STREAM)
         assert session.told == told
         assert node.regressions == regressions
         assert node.last(NAME) == max(4, head)
@@ -87,21 +93,23 @@ def test_after_a_broken_stream_only_who_missed_something_is_told() -> None:
 def test_a_lower_claim_is_ignored_and_a_higher_one_asked() -> None:
     """A former owner changes nothing; after a new one all that was seen may have a gap."""
     node, session = live(head=4, claim=5)
-    node.receive(event(5, claim=4))
-    node.receive(Ack(NAME, 9, 4))
+    node.receive(event(5, claim=4), STREAM)
+    node.receive(Ack(NAME, 9, 4), STREAM)
     assert session.told == []
-    node.receive(event(6, claim=6))
-    assert node.take_requests().subscribe == [NAME]
-    node.receive(Ack(NAME, 6, 6))
+    node.receive(event(6, claim=6), STREAM)
+    assert asked(node).subscribe == [NAME]
+    node.receive(Ack(NAME, 6, 6), STREAM)
     assert session.told == [("behind", 6)]
 
 
-def test_not_owner_is_asked_again() -> None:
-    """The conversation is pending until somebody acknowledges it."""
+def test_not_owner_is_asked_again_but_not_at_once() -> None:
+    """The conversation is pending until somebody acknowledges it. Two who disagree on who owns it do not stay busy with it."""
     node, session = live(head=4)
-    node.receive(NotOwner(NAME))
-    assert node.take_requests().subscribe == [NAME]
-    node.receive(event(5))
+    node.receive(NotOwner(NAME), STREAM)
+    assert asked(node).subscribe == []
+    node.retry()
+    assert asked(node).subscribe == [NAME]
+    node.receive(event(5), STREAM)
     assert session.told == []
 
 
@@ -109,16 +117,51 @@ def test_a_conversation_nobody_listens_to_lingers_and_then_goes() -> None:
     """Whoever returns in time finds it live; later it is subscribed anew."""
     node, session = live(head=4)
     node.leave(session, [NAME], now=100.0)
-    node.receive(event(5))
+    node.receive(event(5), STREAM)
     node.expire(100.0 + LINGER_SECONDS - 0.1)
     assert node.join(session, NAME) == 5
     node.expire(1e9)
     assert node.last(NAME) == 5
     node.leave(session, [NAME], now=200.0)
     node.expire(200.0 + LINGER_SECONDS)
-    assert node.take_requests().unsubscribe == [NAME]
+    assert asked(node).unsubscribe == [NAME]
     assert node.join(session, NAME) is None
     assert session.told == []
+
+
+def test_who_does_not_own_any_more_is_not_believed() -> None:
+    """What a former stream says of a conversation that is subscribed elsewhere by now."""
+    node, session = live(head=4)
+    node.reroute(lambda _: "other")
+    wanted = node.take_requests(lambda _: "other")
+    assert (wanted[STREAM].unsubscribe, wanted["other"].subscribe) == ([NAME], [NAME])
+    node.receive(NotOwner(NAME), STREAM)
+    node.receive(Ack(NAME, 6, 2), "other")
+    assert session.told == [("behind", 6)]
+    node.receive(event(7, claim=2), "other")
+    assert session.told == [("behind", 6), ("push", 7)]
+
+
+def test_a_stream_that_breaks_takes_only_its_own_with_it() -> None:
+    """What is subscribed elsewhere goes on."""
+    node, session = Subscriptions(), Heard()
+    for name in ("g1", "g2"):
+        node.join(session, name)
+    streams = {"g1": "one", "g2": "two"}
+    node.take_requests(streams.get)
+    for name in ("g1", "g2"):
+        node.receive(Ack(name, 1, 1), streams[name])
+    node.broken("one")
+    assert (node.last("g1"), node.last("g2")) == (None, 1)
+    assert list(node.take_requests(streams.get)) == ["one"]
+
+
+def test_without_an_owner_a_conversation_waits_for_one() -> None:
+    """It is asked for as soon as there is a stream to somebody who owns it."""
+    node, session = Subscriptions(), Heard()
+    node.join(session, NAME)
+    assert node.take_requests(lambda _: None) == {}
+    assert asked(node).subscribe == [NAME]
 
 
 class OneStream(RuleBasedStateMachine):
@@ -152,7 +195,7 @@ class OneStream(RuleBasedStateMachine):
 
     @rule()
     def asks(self) -> None:
-        requests = self.node.take_requests()
+        requests = asked(self.node)
         if requests.unsubscribe:
             self.subscribed = False
         if requests.subscribe:
@@ -170,14 +213,14 @@ class OneStream(RuleBasedStateMachine):
     def arrives(self, number: int) -> None:
         arrived, self.stream = self.stream[:number], self.stream[number:]
         for item in arrived:
-            self.node.receive(item)
+            self.node.receive(item, STREAM)
 
     @rule(new_owner=st.booleans())
     def breaks(self, new_owner: bool) -> None:
         self.stream.clear()
         self.subscribed = False
         self.claim += new_owner
-        self.node.broken()
+        self.node.broken(STREAM)
 
     @invariant()
     def each_session_is_pushed_all_in_order_or_told(self) -> None:
