@@ -1,0 +1,169 @@
+"""Appending to Kafka: idempotent, by all in-sync replicas, in the order given.
+
+After anything that went wrong the producer is made anew. Its sequence numbers may have a gap (aiokafka #1017), and what waits
+in it must not be sent behind the back of who was told that the outcome is unknown. What was sent already may still be stored:
+keys catch that.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from svc.backends.kafka import CALL_SECONDS, ended, options, shown, translated
+from svc.kernel.addresses import Address
+from svc.kernel.clock import Backoff
+from svc.kernel.errors import Unavailable
+from svc.kernel.eventlog import Entry
+
+log = logging.getLogger(__name__)
+
+# One write of a broker. Kafka takes a megabyte at most, as it is configured by default.
+_BATCH_BYTES = 512 * 1024
+# What may wait to be stored at a time; more is refused at once.
+_IN_FLIGHT_BYTES = 32 << 20
+
+
+class Producer:
+    """One producer after the other. `run` makes them, for as long as it is not cancelled."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._producer: AIOKafkaProducer | None = None
+        self._ready = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._deadlines: set[asyncio.Timeout] = set()  # of the appends under way
+        self._in_flight = 0
+        self._down_since: float | None = None
+        self._in_trouble = False
+
+    async def append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
+        """Store entries; returns their offsets. Raises Unavailable: the outcome is unknown."""
+        size = sum(len(entry.value) for entry in entries)
+        if self._in_flight and self._in_flight + size > _IN_FLIGHT_BYTES:
+            raise Unavailable("Kafka does not keep up: come back later", retry_after=1.0)
+        if self._down_since is not None and time.monotonic() - self._down_since > CALL_SECONDS:
+            raise Unavailable("Kafka does not answer", retry_after=1.0)  # nobody waits for what was away for long
+        self._in_flight += size
+        try:
+            with translated("stored it"):
+                async with asyncio.timeout(CALL_SECONDS) as deadline:
+                    self._deadlines.add(deadline)
+                    try:
+                        await self._ready.wait()
+                        offsets = await _append(self._producer, topic, entries)
+                    finally:
+                        self._deadlines.discard(deadline)
+        except Unavailable as error:
+            self._failed(error.message)
+            raise
+        finally:
+            self._in_flight -= size
+        self._succeeded()
+        return offsets
+
+    async def run(self) -> None:
+        """Make a producer whenever there is none, until cancelled."""
+        backoff = Backoff(base=0.05, cap=1.0)
+        while True:
+            self._broken.clear()
+            producer = AIOKafkaProducer(
+                **options(self._address),
+                enable_idempotence=True,
+                acks="all",
+                compression_type="lz4",
+                linger_ms=0,
+                max_batch_size=_BATCH_BYTES,
+            )
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await producer.start()
+                backoff.reset()
+                await self._serve(producer)
+            except (TimeoutError, KafkaError, OSError) as error:
+                self._down_since = self._down_since or time.monotonic()
+                self._tell_trouble(shown(error))
+                await asyncio.sleep(backoff.next_delay())
+            finally:
+                await _stop(producer)
+
+    async def _serve(self, producer: AIOKafkaProducer) -> None:
+        """Appends go to this producer until one fails; then all do that are under way: the next one does not store them."""
+        self._down_since = None
+        self._producer = producer
+        self._ready.set()
+        try:
+            await self._broken.wait()
+        finally:
+            self._ready.clear()
+            self._producer = None
+            now = asyncio.get_running_loop().time()
+            for deadline in self._deadlines:
+                if not deadline.expired():
+                    deadline.reschedule(now)
+
+    def _failed(self, trouble: str) -> None:
+        if self._ready.is_set():
+            self._broken.set()
+        self._tell_trouble(trouble)
+
+    def _tell_trouble(self, trouble: str) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            log.error("cannot append to Kafka", extra={"error": trouble})
+
+    def _succeeded(self) -> None:
+        if self._in_trouble:
+            self._in_trouble = False
+            log.warning("appending to Kafka again")
+
+
+async def _append(producer: AIOKafkaProducer, topic: str, entries: Sequence[Entry]) -> list[int]:
+    by_partition: dict[int, list[int]] = {}
+    for index, entry in enumerate(entries):
+        by_partition.setdefault(entry.partition, []).append(index)
+    if not by_partition.keys() <= await producer.partitions_for(topic):
+        await producer.client.force_metadata_update()  # there may be more since
+        if missing := by_partition.keys() - await producer.partitions_for(topic):
+            raise Unavailable(f"{topic} has no partition {min(missing)}")
+    offsets = [0] * len(entries)
+
+    async def one(partition: int, indices: Sequence[int]) -> None:
+        # One batch is one write of the broker, and costs a tenth of as many sends.
+        while indices:
+            batch = producer.create_batch()
+            taken = 0
+            for index in indices:
+                entry = entries[index]
+                if batch.append(key=entry.key.encode(), value=entry.value, timestamp=None) is None:
+                    break
+                taken += 1
+            batch.close()
+            stored = await (await producer.send_batch(batch, topic, partition=partition))
+            if stored.offset < 0:  # it was stored by an earlier attempt, and the broker has forgotten where
+                raise Unavailable("Kafka has stored it, but does not say where")
+            for place, index in enumerate(indices[:taken]):
+                offsets[index] = stored.offset + place
+            indices = indices[taken:]
+
+    if len(by_partition) == 1:
+        await one(*next(iter(by_partition.items())))
+    else:
+        await asyncio.gather(*(one(partition, indices) for partition, indices in by_partition.items()))
+    return offsets
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """End it, without what aiokafka's `stop` does first: sending what waits."""
+    sender, waiting = producer._sender.sender_task, producer._message_accumulator
+    if sender is not None:
+        sender.cancel()
+    batches = [batch for queue in waiting._batches.values() for batch in queue]
+    waiting.fail_all(KafkaError("the producer was given up"))
+    for batch in batches:
+        batch._drain_waiter.exception()  # nobody else may ask for it, and asyncio would complain
+    await ended(producer.stop())
+    await ended(producer.client.close())
