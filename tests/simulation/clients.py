@@ -47,7 +47,7 @@ class Session:
             return
         self.conversations.add(name)
         last = self.node.subscriptions.join(self, name)
-        self.node.link.flush()
+        self.node.links.flush()
         if last is not None:
             self.joined(name, last)
 

@@ -16,7 +16,7 @@ Appended = Callable[[str, LoggedEntry], None]
 
 
 class SharedLog:
-    """Topics, partitions, commits, eras, claims. `told` hears of each entry when it is stored."""
+    """Topics, partitions, commits. `told` hears of each entry when it is stored."""
 
     def __init__(self, world: "World", partitions: int) -> None:
         self.world = world
@@ -24,8 +24,6 @@ class SharedLog:
         self.topics: dict[str, list[list[LoggedEntry]]] = defaultdict(lambda: [[] for _ in range(partitions)])
         self.commits: dict[tuple[str, str, int], int] = {}
         self.done: dict[int, int] = {}  # per partition, the highest offset that was ever committed in its era
-        self.eras: dict[int, int] = {}
-        self.claim = 0
         self.clock_us = 0
         self.down = False
         self.locked = False  # producers are refused: nobody has looked yet at what an incident left
@@ -56,7 +54,7 @@ class SharedLog:
 
     def committed_offset(self, partition: int) -> int:
         """What a claim in the newest era would begin with."""
-        era = self.eras.get(partition, 1)
+        era = self.world.agreement.shards.incident
         return max(
             (at for key, at in self.commits.items() if key[2] == partition and era_of(key[0]) in (0, era)), default=0
         )
@@ -117,9 +115,19 @@ class ModelConsumer:
             fetched += found
         return fetched
 
-    def lag(self) -> int:
+    async def take(self, partition: int, start: int) -> None:
+        await self._process.begin("log.take")
+        await asyncio.sleep(self._log.world.delay())
+        self.position[partition] = start
+        self.wake.set()
+
+    def drop(self, partition: int) -> None:
+        self.position.pop(partition, None)
+
+    def lag(self, partition: int | None = None) -> int:
         entries = self._log.topics[self.topic]
-        return sum(max(0, len(entries[partition]) - at) for partition, at in self.position.items())
+        positions = self.position if partition is None else {partition: self.position.get(partition, 1 << 60)}
+        return sum(max(0, len(entries[number]) - at) for number, at in positions.items())
 
     async def close(self) -> None:
         if self in self._log.consumers:
@@ -196,7 +204,7 @@ class LogPort:
             if not self._log.down:
                 for partition, offset in offsets.items():
                     self._log.commits[(group, topic, partition)] = offset
-                    if era_of(group) in (0, self._log.eras.get(partition, 1)):
+                    if era_of(group) in (0, self._world.agreement.shards.incident):
                         self._log.done[partition] = max(offset, self._log.done.get(partition, 0))
                 self._world.checker.committed(group, offsets)
 
@@ -210,24 +218,8 @@ class LogPort:
         if outcome != "stored" or self._log.down:
             raise Unavailable("the log does not say whether it stored the commit")
 
-    async def partitions(self, wanted: int) -> int:
-        return self._log.partitions
-
-    async def eras(self) -> dict[int, int]:
-        await self._ask("log.eras")
-        return dict(self._log.eras)
-
-    async def start_era(self, partition: int, era: int) -> None:
-        await self._ask("log.start_era")
-        if era > self._log.eras.get(partition, 1):
-            self._log.eras[partition] = era
-            self._log.done.pop(partition, None)
-            self._world.checker.era_started(partition, era)
-
-    async def next_claim(self) -> int:
-        await self._ask("log.next_claim")
-        self._log.claim += 1
-        return self._log.claim
+    async def ensure(self, partitions: int) -> None:
+        """As many as there are."""
 
     async def _ask(self, call: str) -> None:
         """A call that changes nothing, or that takes effect when it returns."""

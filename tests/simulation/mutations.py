@@ -1,7 +1,7 @@
 """Deliberate defects of the real core. The simulation must find each of them: a check that cannot fail is none."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -9,6 +9,7 @@ from unittest.mock import patch
 from svc.delivery import finisher as finisher_module
 from svc.delivery import owner as owner_module
 from svc.delivery import sequencer as sequencer_module
+from svc.delivery.delivery import Delivery
 from svc.delivery.finisher import Finisher
 from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.loader import Loader
@@ -24,6 +25,7 @@ from svc.kernel.eventlog import LoggedEntry
 from svc.kernel.record import Record
 from svc.kernel.relay import Outcome
 from svc.messaging.subscriptions import Subscriptions
+from tests.simulation import owners as owners_module
 
 Patch = Callable[[], AbstractContextManager[Any]]
 
@@ -181,21 +183,17 @@ def one_group() -> Iterator[None]:
     with (
         patch.object(owner_module, "group_of", lambda era: "delivery"),
         patch.object(finisher_module, "group_of", lambda era: "delivery"),
-        patch.object(owner_module, "_ALL_DONE", 0),
     ):
         yield
 
 
-@mutation("T4: whoever notices an incident starts an era of its own", "log_cut")
-def own_eras() -> AbstractContextManager[Any]:
-    start = Owner.start_new_eras
+@mutation("T4: whoever notices an incident tells another one, though it is told already", "log_cut")
+def own_incidents() -> AbstractContextManager[Any]:
+    async def told(self: Delivery, owner: Owner, incident: LogIncidentError) -> None:
+        with suppress(Unavailable):
+            await self._coordination.publish((await self._coordination.read_shards()).after_incident())
 
-    async def started(self: Owner) -> None:
-        found = await self._log.eras()
-        self._eras = {partition: found.get(partition, 1) for partition in self._eras}
-        await start(self)
-
-    return patch.object(Owner, "start_new_eras", started)
+    return patch.object(Delivery, "_tell_incident", told)
 
 
 # Rounds
@@ -203,14 +201,19 @@ def own_eras() -> AbstractContextManager[Any]:
 
 @mutation("acknowledged and relayed before it is stored", "calm")
 def relayed_first() -> AbstractContextManager[Any]:
-    judge = Owner._judge
+    def made(*arguments: Any) -> Owner:
+        owner = Owner(*arguments)
+        judge = owner._judge.judge
 
-    async def judged(self: Owner, entries: Sequence[LoggedEntry]) -> Round:
-        result = await judge(self, entries)
-        self._hand_out(result, set(), (0, 0, 0))
-        return result
+        async def judged(entries: Sequence[LoggedEntry]) -> Round:
+            result = await judge(entries)
+            owner._hand_out(result, set(), (0, 0, 0))
+            return result
 
-    return patch.object(Owner, "_judge", judged)
+        owner._judge.judge = judged  # type: ignore[method-assign]
+        return owner
+
+    return patch.object(owners_module, "Owner", made)
 
 
 @mutation("W1: a round's events are written at once, over bucket edges", "bucket_edge", "everything")
@@ -254,7 +257,7 @@ def committed_first() -> AbstractContextManager[Any]:
     finish = Finisher.finish
 
     async def finished(self: Finisher, result: Round) -> None:
-        self.offsets |= result.next_offsets
+        self.offsets |= {at: offset for at, offset in result.next_offsets.items() if at in self.offsets}
         await self.commit()
         await finish(self, result)
 
@@ -284,7 +287,9 @@ def ack_of_unstored() -> AbstractContextManager[Any]:
     def subscribed(self: Loader, queue: NodeQueue, names: Sequence[str]) -> None:
         for name in names:
             if self.is_active(name):
-                self.hub._relayed[name] = self.sequencer(name).head(name).seq
+                holding = self.holding(name)
+                assert holding is not None
+                self.hub._relayed[name] = holding.sequencer.head(name).seq
         subscribe(self, queue, names)
 
     return patch.object(Loader, "subscribe", subscribed)
@@ -371,9 +376,9 @@ def was_forgotten() -> AbstractContextManager[Any]:
 def not_subscribed_again() -> AbstractContextManager[Any]:
     broken = Subscriptions.broken
 
-    def suspended(self: Subscriptions) -> None:
-        broken(self)
-        for name in sorted(self._requests)[1:]:
-            del self._requests[name]
+    def suspended(self: Subscriptions, via: Any) -> None:
+        broken(self, via)
+        for name in sorted(self._wanted)[1:]:
+            del self._wanted[name]
 
     return patch.object(Subscriptions, "broken", suspended)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from svc.delivery.streams import OwnerStream
 from svc.kernel.errors import Unavailable
+from svc.kernel.registry import Instance
 from svc.kernel.relay import Item, Signal, Unanswered
 from tests.simulation.process import Process
 
@@ -21,7 +22,7 @@ class Wire:
         self.world = world
         self.node = node
         self.owner = owner
-        self.claim = real._owner.hub.claim
+        self.claim = owner.claim
         self.cut = False
         self.silent = False  # nothing passes, and nobody is told
         self._real = real
@@ -146,7 +147,7 @@ class RelayPort:
         self._world = world
         self._process = process
 
-    async def open(self, node: str) -> Wire:
+    async def open(self, node: str, instance: Instance) -> Wire:
         await self._process.begin("relay.open")
         await asyncio.sleep(self._world.delay())
         owner = self._world.find_owner()
@@ -154,7 +155,7 @@ class RelayPort:
             await asyncio.sleep(self._world.between(0.1, 1.0))
             await self._process.end("relay.open")
             raise Unavailable("no owner answers")
-        real = await owner.delivery.streams.open(node)
+        real = await owner.delivery.streams.open(node, instance)
         wire = Wire(self._world, self._process, owner, real)
         self._world.trace(self._process.name, "stream opened", f"to {owner.name} claim {wire.claim}")
         self._world.checker.opened(wire)

@@ -1,4 +1,4 @@
-"""A messaging node's process: the real Link, Subscriptions and Requests, without sessions of its own."""
+"""A messaging node's process: the real Links, Subscriptions and Requests, without sessions of its own."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from svc.kernel.errors import OutcomeUnknown, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry
 from svc.kernel.record import Record, encode
-from svc.messaging.link import Link
+from svc.messaging.links import Links
 from svc.messaging.requests import Answered, Request, Requests
 from svc.messaging.subscriptions import Subscriptions
+from tests.simulation.agreement import OneOwner
 from tests.simulation.model_log import LogPort
 from tests.simulation.network import RelayPort
 from tests.simulation.process import Process, ProcessClock
@@ -28,10 +29,19 @@ class NodeProcess(Process):
         self.log = LogPort(world.log, self)
         self.clock = ProcessClock(self)
         self.subscriptions = Subscriptions()
-        self.requests = Requests()
-        self.link = Link(self.boot_id, RelayPort(world, self), self.subscriptions, self.requests, self.clock)
+        self.requests = Requests(lambda record: self.start(self._append(record, None)))
+        seen = OneOwner(world.agreement)
+        self.links = Links(
+            self.boot_id,
+            RelayPort(world, self),
+            seen,  # type: ignore[arg-type]
+            seen,  # type: ignore[arg-type]
+            self.subscriptions,
+            self.requests,
+            self.clock,
+        )
         self.when_killed.append(self._cut)
-        self.start(self.link.run())
+        self.start(self.links.run())
         self.start(self._sweep())
 
     async def _sweep(self) -> None:
@@ -40,7 +50,7 @@ class NodeProcess(Process):
             now = self.clock.monotonic()
             self.requests.expire(now)
             self.subscriptions.expire(now)
-            self.link.flush()
+            self.links.retry()
 
     def send(self, record: Record, seconds: float, answered: Answered, partition: int | None = None) -> None:
         """Append a record that carries this node's name, and tell its answer."""

@@ -6,8 +6,9 @@ from svc.delivery.delivery import Delivery
 from svc.delivery.owner import Owner
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.ids import SnowflakeGenerator
-from svc.kernel.shards import FixedShards
+from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import Tracer
+from tests.simulation.agreement import CoordinationPort
 from tests.simulation.model_log import LogPort
 from tests.simulation.model_store import StorePort
 from tests.simulation.process import Process, ProcessClock
@@ -27,7 +28,12 @@ class OwnerProcess(Process):
         clock = ProcessClock(self)
         log, store = LogPort(world.log, self), StorePort(world.store, self)
         encoder = ProtoEncoder(clock, SnowflakeGenerator(clock, number))
-        self.delivery = Delivery(lambda: Owner(log, store, encoder, clock, NO_TRACER, FixedShards(world.shards)), clock)
+        self.coordination = CoordinationPort(world.agreement, self)
+
+        def make_owner() -> Owner:
+            return Owner(log, store, encoder, clock, NO_TRACER, self.coordination)
+
+        self.delivery = Delivery(make_owner, self.coordination, ProcessRegistry(), Instance(name, name), clock)
         self.when_killed.append(self._cut)
         self.start(self.delivery.run())
 
@@ -35,7 +41,8 @@ class OwnerProcess(Process):
     def claim(self) -> int:
         """The claim that it serves, 0 for none."""
         owner = self.delivery.streams.owner
-        return owner.hub.claim if owner is not None and self.alive else 0
+        owns = owner is not None and len(owner.claims) == self.coordination.shards.partitions
+        return self.coordination.number if owns and self.alive else 0
 
     def resume(self) -> None:
         super().resume()

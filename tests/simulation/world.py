@@ -10,6 +10,7 @@ from svc.delivery.model import Event, Position
 from svc.kernel.eventlog import ACCEPTED, Entry
 from svc.kernel.record import Kind, Record
 from svc.kernel.shards import ShardMap
+from tests.simulation.agreement import SharedAgreement
 from tests.simulation.clients import Client
 from tests.simulation.intents import People
 from tests.simulation.invariants import Checker
@@ -51,6 +52,7 @@ class World:
         self.lines: list[str] = []
         self.loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[None] = self.loop.create_future()
+        self.agreement = SharedAgreement(self, PARTITIONS)
         self.shards = ShardMap.initial(PARTITIONS)
         self.weather = Weather()
         self.wrong_map = 0.0  # how often a node appends by an old map of the shards
@@ -259,7 +261,7 @@ class World:
         # The registry names one owner: nodes learn of it, and leave the others. When it has died somebody else claims.
         claims = [owner.claim for owner in self.living_owners()]
         newest = max(claims, default=0)
-        if newest < self.log.claim and 0 not in claims:
+        if newest < self.agreement.claim and 0 not in claims:
             self.start_owner()
         for wire in list(self.wires):
             if wire.claim < newest:
