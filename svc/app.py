@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from svc.backends.opening import Agreement, open_agreement, open_log, open_messages
-from svc.backends.sqlite import Database
+from svc.backends.opening import Agreement, Messages, open_agreement, open_log, open_messages
 from svc.delivery.delivery import Delivery
 from svc.delivery.wiring import open_delivery
 from svc.groups.wiring import open_groups
@@ -60,8 +59,6 @@ _GRPC_OPTIONS = [
     ("grpc.http2.bdp_probe", 0),
 ]
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -84,12 +81,24 @@ class _Parts:
     limiter: RateLimiter
     failed: Failed
     event_log: EventLog | None = None
-    messages: Database | None = None
+    messages: Messages | None = None
     pings: dict[str, Ping] = field(default_factory=dict)
     services: list[tuple[ServiceDescriptor, object]] = field(default_factory=list)
     keys: KeySource | None = None
     delivery: Delivery | None = None
     node: Node | None = None
+
+    @property
+    def log(self) -> EventLog:
+        """What the roles of the process are said to need is open (svc.roles)."""
+        assert self.event_log is not None  # noqa: S101
+        return self.event_log
+
+    @property
+    def store(self) -> Messages:
+        """As `log`."""
+        assert self.messages is not None  # noqa: S101
+        return self.messages
 
     @property
     def rate(self) -> Rate:
@@ -135,38 +144,38 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
 async def _open_stores(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> None:
     settings = parts.settings
     if needs_log(roles):
-        parts.event_log = await stack.enter_async_context(open_log(settings, parts.clock))
+        parts.event_log = await stack.enter_async_context(open_log(settings, parts.clock, parts.pings, parts.failed))
         shards = parts.agreement.coordination.shards
         await parts.event_log.ensure(shards.partitions)
         if shards.partitions != settings.partitions:
             log.warning("the log has its own number of partitions", extra={"partitions": shards.partitions})
     if needs_store(roles):
-        parts.messages = await stack.enter_async_context(open_messages(settings, parts.event_log))
+        parts.messages = await stack.enter_async_context(open_messages(settings, parts.event_log, parts.pings))
 
 
 async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> TokenVerifier:
     """Build the services. In this order: each finds what it needs of those before it."""
     settings, clock, agreement, channels = parts.settings, parts.clock, parts.agreement, parts.channels
     if "users" in roles:
-        users = open_users(settings, clock, _open(parts.event_log), agreement.coordination, parts.failed)
+        users = open_users(settings, clock, parts.log, agreement.coordination, parts.failed)
         opened = await stack.enter_async_context(users)
         parts.services += opened.services
         parts.keys = opened.jwks
     verifier = TokenVerifier(parts.keys or remote_keys(channels), clock)
     if "groups" in roles:
-        groups = open_groups(settings, clock, _open(parts.event_log), agreement.coordination, channels, parts.failed)
+        groups = open_groups(settings, clock, parts.log, agreement.coordination, channels, parts.failed)
         parts.services += (await stack.enter_async_context(groups)).services
     if "history" in roles:
-        parts.services += (await stack.enter_async_context(open_history(_open(parts.messages)))).services
+        parts.services += (await stack.enter_async_context(open_history(parts.store))).services
     if "delivery" in roles:
         delivery = await stack.enter_async_context(
             open_delivery(
                 clock,
-                _open(parts.event_log),
+                parts.log,
                 agreement.coordination,
                 agreement.registry,
                 parts.instance,
-                _open(parts.messages),
+                parts.store,
                 parts.tracer,
                 parts.failed,
             )
@@ -179,11 +188,11 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
                 parts.instance.boot_id,
                 settings,
                 clock,
-                _open(parts.event_log),
+                parts.log,
                 agreement.coordination,
                 agreement.registry,
                 parts.delivery.streams if parts.delivery is not None else None,
-                _open(parts.messages),
+                parts.store,
                 channels,
                 verifier,
                 parts.limiter,
@@ -214,12 +223,6 @@ async def _open_front(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str
         front = await stack.enter_async_context(edge(parts.settings, registry, parts.clock, parts.failed))
         url = front.url
     return url
-
-
-def _open(opened: T | None) -> T:
-    """What the roles of the process are said to need is open."""
-    assert opened is not None  # noqa: S101 - see svc.roles
-    return opened
 
 
 def _access(services: Iterable[tuple[ServiceDescriptor, object]], inner_token: str) -> Access:

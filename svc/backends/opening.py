@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from svc.backends.messages_schema import MESSAGES_FILE, SCHEMA
 from svc.backends.sqlite import Database, open_database
@@ -16,11 +17,17 @@ from svc.backends.sqlite_log import SqliteEventLog, open_event_log
 from svc.kernel.clock import Clock
 from svc.kernel.coordination import Coordination
 from svc.kernel.errors import StartError
-from svc.kernel.eventlog import EventLog
+from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.lifecycle import Failed
 from svc.kernel.readiness import Ping
 from svc.kernel.registry import SERVICES, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
+
+if TYPE_CHECKING:
+    from svc.backends.cassandra import Cassandra
+
+Messages = Union[Database, "Cassandra"]
+"""Where the message store lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +59,46 @@ async def open_agreement(settings: Settings, failed: Failed) -> AsyncIterator[Ag
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, clock: Clock) -> AsyncIterator[EventLog]:
-    """The event log."""
-    async with open_event_log(settings.data_dir / "log.sqlite", clock) as log:
-        yield log
+async def open_log(settings: Settings, clock: Clock, pings: dict[str, Ping], failed: Failed) -> AsyncIterator[EventLog]:
+    """The event log; how to ask whether it answers is put into `pings`."""
+    address = settings.kafka_address()
+    if address is None:
+        async with open_event_log(settings.data_dir / "log.sqlite", clock) as log:
+            pings["log"] = _asks_where_it_ends(log)
+            yield log
+        return
+    from svc.backends.kafka_log import open_kafka_log
+
+    async with open_kafka_log(address, failed) as kafka:
+        pings["kafka"] = kafka.ping
+        yield kafka
 
 
 @asynccontextmanager
-async def open_messages(settings: Settings, log: EventLog | None) -> AsyncIterator[Database]:
-    """The message store. `log`: what it is written from, if that is known here."""
-    path = settings.data_dir / MESSAGES_FILE
-    if isinstance(log, SqliteEventLog):
-        await _require_messages(path, log)
-    async with open_database(path, SCHEMA) as database:
-        yield database
+async def open_messages(settings: Settings, log: EventLog | None, pings: dict[str, Ping]) -> AsyncIterator[Messages]:
+    """The message store; how to ask whether it answers is put into `pings`. `log`: what it is written from, if that is known
+    here."""
+    address = settings.cassandra_address()
+    if address is None:
+        path = settings.data_dir / MESSAGES_FILE
+        if isinstance(log, SqliteEventLog):
+            await _require_messages(path, log)
+        async with open_database(path, SCHEMA) as database:
+            yield database
+        return
+    from svc.backends.cassandra import open_cassandra
+    from svc.backends.sealing import parse_master_keys
+
+    async with open_cassandra(address, parse_master_keys(settings.master_keys)) as cassandra:
+        pings["cassandra"] = cassandra.ping
+        yield cassandra
+
+
+def _asks_where_it_ends(log: EventLog) -> Ping:
+    async def ping() -> None:
+        await log.end_offsets(ACCEPTED)
+
+    return ping
 
 
 async def _require_messages(path: Path, log: SqliteEventLog) -> None:

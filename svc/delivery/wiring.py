@@ -9,12 +9,14 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.backends.messages_schema import KEY_RETENTION_SECONDS
+from svc.backends.opening import Messages
 from svc.backends.sqlite import Database
 from svc.backends.sqlite_log import SqliteEventLog
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.delivery import Delivery
 from svc.delivery.owner import Owner
+from svc.delivery.ports import MessageStore
 from svc.delivery.servicer import DeliveryServicer
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import Clock
@@ -46,12 +48,12 @@ async def open_delivery(
     coordination: Coordination,
     registry: Registry,
     instance: Instance,
-    messages: Database,
+    messages: Messages,
     tracer: Tracer,
     failed: Failed | None = None,
 ) -> AsyncIterator[DeliveryParts]:
     """Delivery, for as long as the block lasts. `instance` is this process, as the registry will know it."""
-    store = SqliteMessageStore(messages)
+    store = _store(messages)
     await _tell_new_log(event_log, store, coordination)
     encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
 
@@ -64,14 +66,23 @@ async def open_delivery(
         await stack.enter_async_context(owned(delivery.run(), "delivery", failed))
         if isinstance(event_log, SqliteEventLog):
             await stack.enter_async_context(owned(_trim_log(event_log, clock), "retention of the log", failed))
-        await stack.enter_async_context(owned(_trim_keys(store, clock), "retention of keys", failed))
+        if isinstance(store, SqliteMessageStore):
+            await stack.enter_async_context(owned(_trim_keys(store, clock), "retention of keys", failed))
         services: list[tuple[ServiceDescriptor, object]] = [
             (api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)
         ]
         yield DeliveryParts(delivery, services)
 
 
-async def _tell_new_log(event_log: EventLog, store: SqliteMessageStore, coordination: Coordination) -> None:
+def _store(messages: Messages) -> MessageStore:
+    if isinstance(messages, Database):
+        return SqliteMessageStore(messages)
+    from svc.delivery.adapters.cassandra import CassandraMessageStore
+
+    return CassandraMessageStore(messages)
+
+
+async def _tell_new_log(event_log: EventLog, store: MessageStore, coordination: Coordination) -> None:
     """A log without a single entry beside messages that are stored: the one they came from is lost (T4). Its offsets begin at 0
     again, so before anything is appended its positions get an era above all that were used."""
     if any((await event_log.end_offsets(ACCEPTED)).values()) or await store.is_empty():

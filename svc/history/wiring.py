@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.history.v1 import history_service_pb2 as api
+from svc.backends.opening import Messages
 from svc.backends.sqlite import Database
 from svc.history.adapters.sqlite import SqliteMessageStore
 from svc.history.history import History
+from svc.history.ports import MessageStore
 from svc.history.servicer import HistoryServicer
 
 
@@ -20,8 +22,16 @@ class HistoryService:
     services: Sequence[tuple[ServiceDescriptor, object]]
 
 
+def _store(messages: Messages) -> MessageStore:
+    if isinstance(messages, Database):
+        return SqliteMessageStore(messages)
+    from svc.history.adapters.cassandra import CassandraMessageStore
+
+    return CassandraMessageStore(messages)
+
+
 @asynccontextmanager
-async def open_history(database: Database) -> AsyncIterator[HistoryService]:
-    """History over the message store in an opened file that has its tables, for as long as the block lasts."""
-    servicer = HistoryServicer(History(SqliteMessageStore(database)))
+async def open_history(messages: Messages) -> AsyncIterator[HistoryService]:
+    """History over the message store that is open, for as long as the block lasts."""
+    servicer = HistoryServicer(History(_store(messages)))
     yield HistoryService([(api.DESCRIPTOR.services_by_name["HistoryService"], servicer)])

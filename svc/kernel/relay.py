@@ -1,8 +1,8 @@
 """The words between a messaging node and the owner of a conversation (protocol S1).
 
 One first-in-first-out stream for each (node, delivery instance), for as long as both live. Down come items in order; up go
-subscriptions, unanswered requests and signals. Messaging and delivery both speak these words and never import each other; a stream is served in the
-process (`svc.delivery.streams`) or over gRPC.
+subscriptions, unanswered requests and signals. Messaging and delivery both speak these words and never import each other; a
+stream is served in the process (`svc.delivery.streams`) or over gRPC.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.messaging.v1 import messaging_service_pb2 as api
+from svc.backends.opening import Messages
 from svc.backends.sqlite import Database
 from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
@@ -24,6 +25,7 @@ from svc.messaging.adapters.relay import ChoosingRelay, GrpcRelay
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.cursors import CursorSessions
 from svc.messaging.node import Node
+from svc.messaging.ports import Conversations, ReadMarks
 from svc.messaging.servicer import MessagingServicer
 from svc.messaging.stream import FrameReader
 from svc.messaging.wire import ProtoEncoder, to_frame
@@ -37,6 +39,14 @@ class Messaging:
     services: list[tuple[ServiceDescriptor, object]]
 
 
+def _stores(messages: Messages) -> tuple[Conversations, ReadMarks]:
+    if isinstance(messages, Database):
+        return SqliteConversations(messages), SqliteReadMarks(messages)
+    from svc.messaging.adapters.cassandra import CassandraConversations, CassandraReadMarks
+
+    return CassandraConversations(messages), CassandraReadMarks(messages)
+
+
 @asynccontextmanager
 async def open_messaging(
     boot_id: str,
@@ -46,7 +56,7 @@ async def open_messaging(
     coordination: Coordination,
     registry: Registry,
     local: Relay | None,
-    messages: Database,
+    messages: Messages,
     channels: Channels,
     verifier: TokenVerifier,
     limiter: RateLimiter,
@@ -64,8 +74,7 @@ async def open_messaging(
         coordination,
         registry,
         ChoosingRelay(boot_id, local, GrpcRelay(channels)),
-        SqliteConversations(messages),
-        SqliteReadMarks(messages),
+        *_stores(messages),
         ServicesDirectory(channels),
         ProtoEncoder(),
         tracer,
