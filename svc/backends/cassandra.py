@@ -20,7 +20,7 @@ from acsylla.errors import CassErrorLibNoHostsAvailable, CassException
 from svc.backends.breaker import Breaker
 from svc.backends.budget import Budget
 from svc.backends.cassandra_batches import Insert, Mutation, batches, weight_of
-from svc.backends.cassandra_connect import ANSWERS, connect, data_centre, start_error
+from svc.backends.cassandra_connect import ANSWERS, connected, data_centre, start_error
 from svc.backends.cassandra_migrations import NEWEST, require_version
 from svc.backends.cassandra_ring import Node, Ring
 from svc.backends.sealing import Seal
@@ -218,8 +218,7 @@ class Cassandra:
 async def open_cassandra(address: Address, seal: Seal) -> AsyncIterator[Cassandra]:
     """A session for as long as the block lasts. Raises StartError when Cassandra does not answer, or its keyspace is missing or
     of another version (`svc.backends.cassandra_migrations.migrate`). `seal`: `svc.backends.sealing.parse_master_keys`."""
-    session = await connect(address, address.name)
-    try:
+    async with connected(address, address.name) as session:
         try:
             await require_version(session, address)
         except CassException as error:
@@ -227,5 +226,3 @@ async def open_cassandra(address: Address, seal: Seal) -> AsyncIterator[Cassandr
         cassandra = Cassandra(session, address, seal)
         async with owned(cassandra.follow_ring(), "cassandra ring"):
             yield cassandra
-    finally:
-        await session.close()

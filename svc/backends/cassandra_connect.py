@@ -1,9 +1,13 @@
 """How a session with Cassandra is begun, and what its driver's errors mean."""
 
 import asyncio
+import gc
 import logging
 import re
+import socket
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +39,29 @@ ANSWERS = (
 """Errors by which Cassandra answers: it is up, but what it was asked does not fit it."""
 
 
-async def connect(address: Address, keyspace: str | None) -> Any:
-    """A session of acsylla, to be closed. Raises StartError saying what to do."""
+@asynccontextmanager
+async def connected(address: Address, keyspace: str | None) -> AsyncIterator[Any]:
+    """A session of acsylla for as long as the block lasts. Raises StartError saying what to do."""
+    cluster = _cluster(address)
+    try:
+        session = await _begun(cluster, address, keyspace)
+        try:
+            yield session
+        finally:
+            await session.close()
+    finally:
+        _release(cluster)
+
+
+async def _begun(cluster: Any, address: Address, keyspace: str | None) -> Any:
+    try:
+        async with asyncio.timeout(_START_SECONDS):
+            return await cluster.create_session(keyspace)
+    except (CassException, TimeoutError) as error:
+        raise start_error(address, error) from error
+
+
+def _cluster(address: Address) -> Any:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", address.name):
         raise _wrong(
             address, f"the keyspace {address.name!r} must be a lower-case letter, then letters, digits or _, 48 at most"
@@ -44,32 +69,38 @@ async def connect(address: Address, keyspace: str | None) -> Any:
     if len({port for _, port in address.hosts}) > 1:
         raise _wrong(address, "all nodes must have the same port")
     logging.getLogger("acsylla").setLevel(_QUIET)
-    try:
-        cluster = acsylla.create_cluster(
-            [host for host, _ in address.hosts],
-            port=address.hosts[0][1],
-            username=address.user or None,
-            password=address.password or None,
-            consistency="LOCAL_QUORUM",
-            load_balance_dc_aware=data_centre(address),
-            token_aware_routing=True,
-            token_aware_routing_shuffle_replicas=True,
-            connect_timeout=_CONNECT_SECONDS,
-            request_timeout=REQUEST_SECONDS,
-            retry_policy="fallthrough",
-            heartbeat_interval_sec=_HEARTBEAT_SECONDS,
-            idle_timeout_sec=2 * _HEARTBEAT_SECONDS,
-            exponential_reconnect_base_delay_ms=200,
-            exponential_reconnect_max_delay_ms=2000,
-            tcp_nodelay=True,
-            log_level="disabled",
-            application_name="stonechat",
-            **_tls(address),
-        )
-        async with asyncio.timeout(_START_SECONDS):
-            return await cluster.create_session(keyspace)
-    except (CassException, TimeoutError) as error:
-        raise start_error(address, error) from error
+    return acsylla.create_cluster(
+        [host for host, _ in address.hosts],
+        port=address.hosts[0][1],
+        username=address.user or None,
+        password=address.password or None,
+        consistency="LOCAL_QUORUM",
+        load_balance_dc_aware=data_centre(address),
+        token_aware_routing=True,
+        token_aware_routing_shuffle_replicas=True,
+        connect_timeout=_CONNECT_SECONDS,
+        request_timeout=REQUEST_SECONDS,
+        retry_policy="fallthrough",
+        heartbeat_interval_sec=_HEARTBEAT_SECONDS,
+        idle_timeout_sec=2 * _HEARTBEAT_SECONDS,
+        exponential_reconnect_base_delay_ms=200,
+        exponential_reconnect_max_delay_ms=2000,
+        tcp_nodelay=True,
+        log_level="disabled",
+        application_name="stonechat",
+        **_tls(address),
+    )
+
+
+def _release(cluster: Any) -> None:
+    """Close what wakes the loop up: acsylla 1.2.0 leaves two pairs of sockets behind, and the loop would keep them alive."""
+    loop = asyncio.get_running_loop()
+    held = gc.get_referents(cluster)
+    loggers = [part for part in held if type(part).__name__ == "Logger"]
+    for part in held + gc.get_referents(*loggers):
+        if isinstance(part, socket.socket):
+            loop.remove_reader(part)
+            part.close()
 
 
 def data_centre(address: Address) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import acsylla
 from acsylla.errors import CassException
 
-from svc.backends.cassandra_connect import connect, data_centre, start_error
+from svc.backends.cassandra_connect import connected, data_centre, start_error
 from svc.backends.messages_cql import TABLES, VERSIONS
 from svc.kernel.addresses import Address
 from svc.kernel.errors import StartError
@@ -28,13 +28,11 @@ async def migrate(address: Address) -> list[int]:
     """Bring the keyspace to the newest version; makes it when missing. Returns the versions that were applied now.
 
     Raises StartError when Cassandra cannot do it, or when the keyspace is newer than this program."""
-    session = await connect(address, None)
     try:
-        return await _migrate(session, address)
+        async with connected(address, None) as session:
+            return await _migrate(session, address)
     except CassException as error:
         raise start_error(address, error) from error
-    finally:
-        await session.close()
 
 
 async def require_version(session: Any, address: Address) -> None:
