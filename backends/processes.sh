@@ -20,6 +20,7 @@ spawn() { # NODE COMMAND…
   shift
   setsid "$@" >"$RUN/$node.log" 2>&1 </dev/null &
   born $! >"$RUN/$node.born"
+  host_of "$node" >"$RUN/$node.host"
   echo $! >"$RUN/$node.pid"
 }
 claim() { # NODE HOST PORT…: nothing else may listen there

@@ -13,6 +13,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 from bench.arguments import add_arguments as add_bench_arguments
 from stonechat_client import terminal
 from stonechat_conformance.arguments import add_arguments as add_conformance_arguments
+from svc.capacity.arguments import add_arguments as add_capacity_arguments
 from svc.kernel import settings as settings_module
 from svc.kernel.errors import StonechatError
 from svc.roles import ROLES
@@ -68,6 +69,19 @@ def _verify(args: argparse.Namespace) -> int:
     return operate.verify(args.data_dir, args.ledgers, args.conversation, args.settled, args.all, args.json)
 
 
+def _capacity(args: argparse.Namespace) -> int:
+    from svc.capacity import tables
+    from svc.capacity.model import inputs
+    from svc.capacity.sizing import plan
+
+    if args.markdown:
+        print(tables.page([plan(inputs(dict(args.inputs) | {"daily_users": users})) for users in (50e6, 200e6)]))
+        return 0
+    made = plan(inputs(dict(args.inputs)))
+    print(tables.terminal(made))
+    return 1 if made.trouble else 0
+
+
 def _bench(args: argparse.Namespace) -> int:
     try:
         from bench.__main__ import start
@@ -77,6 +91,12 @@ def _bench(args: argparse.Namespace) -> int:
         )
         return 1
     return start(args)
+
+
+def _partitions(args: argparse.Namespace) -> int:
+    from svc import partitions
+
+    return asyncio.run(partitions.grow(args.count) if args.action == "grow" else partitions.show(args.json))
 
 
 def _settings(args: argparse.Namespace) -> int:
@@ -118,6 +138,14 @@ def _parser() -> argparse.ArgumentParser:
     for action, what in (("show", "one of them, whole"), ("replay", "send one on its way again; safe to repeat")):
         actions.add_parser(action, help=what).add_argument("id", help="as `list` prints it")
 
+    parts = commands.add_parser("partitions", help="the partitions of the log: who owns them; more of them")
+    parts.set_defaults(run=_partitions)
+    actions = parts.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    shown = actions.add_parser("show", help="each with its owner and its share of the shards")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    grow = actions.add_parser("grow", help="to so many, while everything runs; stopped, the next run goes on")
+    grow.add_argument("count", type=int, metavar="N", help="how many partitions there shall be")
+
     trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
     trace.add_argument("message", help="a message id `m….…`, or a trace id")
     trace.set_defaults(run=_trace)
@@ -127,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_verify_arguments(verify)
     verify.set_defaults(run=_verify)
+
+    capacity = commands.add_parser(
+        "capacity", help="how many machines so many users need, on paper: `stonechat capacity daily_users=200e6`"
+    )
+    add_capacity_arguments(capacity)
+    capacity.set_defaults(run=_capacity)
 
     bench = commands.add_parser("bench", help="load for a server, and what it costs: `stonechat bench ladder`")
     add_bench_arguments(bench)

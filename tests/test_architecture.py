@@ -65,9 +65,9 @@ def test_the_readme_has_every_setting_as_it_is():
 
 def test_the_readme_names_the_commands_that_there_are():
     readme = (ROOT / "README.md").read_text()
-    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert set(re.findall(r"`make ([a-z]+)`", readme)) <= set(targets)
-    assert {"run", "test", "check"} <= set(re.findall(r"`make ([a-z]+)`", readme))
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z-]+)`", readme)) <= set(targets)
+    assert {"run", "test", "check"} <= set(re.findall(r"`make ([a-z-]+)`", readme))
 
 
 def _locked(lock: str) -> dict[str, str]:
