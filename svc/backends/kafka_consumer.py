@@ -93,9 +93,9 @@ class KafkaConsumer:
         while not any(self._buffers.values()):
             await self._taken.wait()
             await self._collect(_POLL_SECONDS)
-            if not any(self._buffers.values()) and self._next:
-                heard = max(self._consumer.last_poll_timestamp(self._named(each)) or 0 for each in self._next)
-                self._silence.heard(heard)
+            if self._next:
+                answered = [self._consumer.last_poll_timestamp(self._named(partition)) or 0 for partition in self._next]
+                self._silence.heard(max(answered))
         return self._served(max_entries)
 
     def lag(self, partition: int | None = None) -> int:

@@ -50,26 +50,37 @@ class Producer:
         self._in_flight += size
         try:
             with translated("stored it"):
-                async with asyncio.timeout(CALL_SECONDS) as deadline:
-                    self._deadlines.add(deadline)
-                    try:
-                        await self._ready.wait()
-                        offsets = await _append(self._producer, topic, entries)
-                    finally:
-                        self._deadlines.discard(deadline)
+                offsets = await self._append(topic, entries)
         except Unavailable as error:
-            self._failed(error.message)
+            self._tell_trouble(error.message)
             raise
         finally:
             self._in_flight -= size
-        self._succeeded()
+        if self._in_trouble:
+            self._in_trouble = False
+            log.warning("appending to Kafka again")
         return offsets
+
+    async def _append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
+        producer: AIOKafkaProducer | None = None
+        deadline = asyncio.timeout(CALL_SECONDS)
+        try:
+            async with deadline:
+                while (producer := self._producer) is None:
+                    await self._ready.wait()
+                self._deadlines.add(deadline)
+                try:
+                    return await _append(producer, topic, entries)
+                finally:
+                    self._deadlines.discard(deadline)
+        except (TimeoutError, KafkaError, OSError):
+            self._give_up(producer)
+            raise
 
     async def run(self) -> None:
         """Make a producer whenever there is none, until cancelled."""
         backoff = Backoff(base=0.05, cap=1.0)
         while True:
-            self._broken.clear()
             producer = AIOKafkaProducer(
                 **options(self._address),
                 enable_idempotence=True,
@@ -91,34 +102,32 @@ class Producer:
                 await _stop(producer)
 
     async def _serve(self, producer: AIOKafkaProducer) -> None:
-        """Appends go to this producer until one fails; then all do that are under way: the next one does not store them."""
+        """Appends go to this producer until one fails."""
         self._down_since = None
+        self._broken.clear()
         self._producer = producer
         self._ready.set()
         try:
             await self._broken.wait()
         finally:
-            self._ready.clear()
-            self._producer = None
-            now = asyncio.get_running_loop().time()
-            for deadline in self._deadlines:
-                if not deadline.expired():
-                    deadline.reschedule(now)
+            self._give_up(producer)
 
-    def _failed(self, trouble: str) -> None:
-        if self._ready.is_set():
-            self._broken.set()
-        self._tell_trouble(trouble)
+    def _give_up(self, producer: AIOKafkaProducer | None) -> None:
+        """It has failed, and so have all appends that are under way: the next one does not store them."""
+        if producer is None or producer is not self._producer:
+            return
+        self._producer = None
+        self._ready.clear()
+        self._broken.set()
+        now = asyncio.get_running_loop().time()
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(now)
 
     def _tell_trouble(self, trouble: str) -> None:
         if not self._in_trouble:
             self._in_trouble = True
             log.error("cannot append to Kafka", extra={"error": trouble})
-
-    def _succeeded(self) -> None:
-        if self._in_trouble:
-            self._in_trouble = False
-            log.warning("appending to Kafka again")
 
 
 async def _append(producer: AIOKafkaProducer, topic: str, entries: Sequence[Entry]) -> list[int]:
@@ -161,9 +170,11 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     sender, waiting = producer._sender.sender_task, producer._message_accumulator
     if sender is not None:
         sender.cancel()
-    batches = [batch for queue in waiting._batches.values() for batch in queue]
+    queued = [batch for queue in waiting._batches.values() for batch in queue]
+    sent = list(waiting._pending_batches)
     waiting.fail_all(KafkaError("the producer was given up"))
-    for batch in batches:
-        batch._drain_waiter.exception()  # nobody else may ask for it, and asyncio would complain
+    # Who waited for them is told already, and asyncio complains of what nobody asks for.
+    for future in [batch.future for batch in queued + sent] + [batch._drain_waiter for batch in queued]:
+        future.exception()
     await ended(producer.stop())
     await ended(producer.client.close())
