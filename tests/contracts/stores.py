@@ -5,8 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from svc.backends.cassandra import open_cassandra
+from svc.backends.cassandra_migrations import migrate
 from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import open_database
+from svc.delivery.adapters.cassandra import CassandraMessageStore
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.ports import MessageStore
 from svc.history.adapters import sqlite as history_sqlite
@@ -15,6 +20,7 @@ from svc.history.ports import MessageStore as History
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.model import Head
 from svc.messaging.ports import Conversations, ReadMarks
+from tests.backends.cassandra import SEAL, keyspace
 from tests.contracts.stored import DIRECT
 
 
@@ -42,9 +48,13 @@ class Stores:
 
 
 Open = Callable[[], AbstractAsyncContextManager[Stores]]
+"""Opens the same store, as often as a test wants, one after the other."""
+New = Callable[[Path], AbstractAsyncContextManager[Open]]
+"""A store that has nothing yet; the folder is empty, and its own."""
 
 
-def sqlite(folder: Path) -> Open:
+@asynccontextmanager
+async def sqlite(folder: Path) -> AsyncIterator[Open]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Stores]:
         async with open_database(folder / "messages.sqlite", SCHEMA) as database:
@@ -55,7 +65,32 @@ def sqlite(folder: Path) -> Open:
                 SqliteReadMarks(database),
             )
 
-    return opened
+    yield opened
 
 
-STORES: dict[str, Callable[[Path], Open]] = {"sqlite": sqlite}
+@asynccontextmanager
+async def cassandra(folder: Path) -> AsyncIterator[Open]:
+    from svc.messaging.adapters.cassandra import CassandraConversations, CassandraReadMarks
+
+    from svc.history.adapters import cassandra as history_cassandra
+
+    async with keyspace("store") as place:
+        await migrate(place)
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Stores]:
+            async with open_cassandra(place, SEAL) as session:
+                yield Stores(
+                    CassandraMessageStore(session),
+                    history_cassandra.CassandraMessageStore(session),
+                    CassandraConversations(session),
+                    CassandraReadMarks(session),
+                )
+
+        yield opened
+
+
+STORES = [
+    pytest.param(sqlite, id="sqlite"),
+    pytest.param(cassandra, id="cassandra", marks=pytest.mark.real),
+]

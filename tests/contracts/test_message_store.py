@@ -13,19 +13,22 @@ from stonechat.messaging.v1.conversation_event_pb2 import Message
 from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import open_database
 from svc.delivery.adapters.sqlite import SqliteMessageStore
-from svc.delivery.model import NO_EVENTS, Event, Key, Position, Slice, Target, key_of
+from svc.delivery.model import BUCKET_EVENTS, NO_EVENTS, Event, Key, Position, Slice, Target, key_of
+from svc.delivery.rounds import waves
 from svc.history.model import StoredEvent
 from svc.kernel.record import Kind
 from svc.messaging.model import Head, ReadMark, TargetState
 from tests.contracts.stored import ALICE, BOB, CAROL, DIRECT, GROUP, START_US, Story
-from tests.contracts.stores import STORES, Open, Stores
+from tests.contracts.stores import STORES, New, Open, Stores
 
 FIRST = Position(0, 0)
 
 
 @pytest.fixture(params=STORES)
-def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return STORES[request.param](tmp_path)
+async def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+    new: New = request.param
+    async with new(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -82,6 +85,30 @@ async def test_positions_compare_by_era_first(stores: Stores, story: Story):
     await stores.store.write([old])
     assert (await stores.store.load({DIRECT: Position(2, 0)}))[DIRECT].rows == ()
     assert (await stores.store.load({DIRECT: Position(0, 99)}))[DIRECT].rows == (old.place(),)
+
+
+async def test_a_slice_reaches_over_the_edges_of_buckets(stores: Stores, story: Story):
+    """However far below the start lies; changes may be absent from a whole bucket (W5)."""
+    events = [story.message(str(number)) for number in range(2 * BUCKET_EVENTS + 4)]
+    reaction = story.reaction(events[0])
+    events.append(reaction)
+    for wave in waves(events):
+        await stores.store.write(wave)
+    for offset in (
+        0,
+        5,
+        BUCKET_EVENTS - 2,
+        BUCKET_EVENTS - 1,
+        BUCKET_EVENTS,
+        2 * BUCKET_EVENTS,
+        len(events) - 1,
+        len(events),
+    ):
+        start = Position(1, offset)
+        slice_ = (await stores.store.load({DIRECT: start}))[DIRECT]
+        assert slice_.head == reaction.head()
+        rows = {row.position: row for row in slice_.rows if row.position >= start}
+        assert rows == {event.position: event.place() for event in events if event.position >= start}
 
 
 # What decides (L2, L6)
@@ -153,6 +180,32 @@ async def test_a_change_in_a_later_write_reaches_a_message_of_an_earlier_one(sto
     assert stored.withdrawn
 
 
+async def test_changes_reach_messages_in_older_buckets(stores: Stores, story: Story):
+    """On both sides of an edge, in any order of writes; a replay of everything older changes nothing (W6)."""
+    events = [story.message(str(number)) for number in range(BUCKET_EVENTS + 5)]
+    targets = events[4089:4099]
+    edits = [story.edit(target, f"edited {target.seq}") for target in targets]
+    withdrawals = [story.withdrawal(target) for target in targets[::3]]
+    late = [story.edit(target, "late") for target in targets[::3]]
+    for wave in waves([*events, *edits, *withdrawals, *late]):
+        await stores.store.write(wave)
+
+    async def state() -> list[tuple[int, str, bool]]:
+        found = await stores.history.messages_after(DIRECT, 4089, 10)
+        return [(stored.seq, "" if stored.withdrawn else content(stored), stored.withdrawn) for stored in found]
+
+    gone = {target.seq for target in targets[::3]}
+    wanted = [
+        (target.seq, "", True) if target.seq in gone else (target.seq, f"edited {target.seq}", False)
+        for target in targets
+    ]
+    assert await state() == wanted
+    assert await stores.store.withdrawn([(DIRECT, target.seq) for target in targets]) == {(DIRECT, seq) for seq in gone}
+    for again in (edits, late, *waves(targets), withdrawals):
+        await stores.store.write(again)
+        assert await state() == wanted
+
+
 async def test_writing_again_changes_nothing(stores: Stores, story: Story):
     """Any part, in any round, by whoever was paused in the middle: the rows stay as the first writer left them."""
     message = story.message("one", key="k")
@@ -169,12 +222,17 @@ async def test_writing_again_changes_nothing(stores: Stores, story: Story):
             assert await stores.store.keys(keys) == known
 
 
-@pytest.mark.parametrize("kind", STORES)
-async def test_the_rows_do_not_depend_on_who_wrote_when(kind: str, tmp_path_factory: pytest.TempPathFactory):
+@pytest.mark.parametrize("new", STORES)
+async def test_the_rows_do_not_depend_on_who_wrote_when(new: New, tmp_path_factory: pytest.TempPathFactory):
     """A former owner that writes its rounds again after those of the new one leaves what one owner alone leaves."""
     rng = random.Random(11)
     folders = [tmp_path_factory.mktemp(name) for name in ("alone", "two")]
-    async with STORES[kind](folders[0])() as alone, STORES[kind](folders[1])() as two:
+    async with (
+        new(folders[0]) as open_alone,
+        new(folders[1]) as open_two,
+        open_alone() as alone,
+        open_two() as two,
+    ):
         for number in range(1, 41):
             name = f"g{number}"
             events = some_events(rng, name)
