@@ -128,13 +128,13 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
         verifier = await _open_services(stack, parts, roles)
         readiness = Readiness(parts.pings, clock)
         stack.enter_context(operators_pages(settings.metrics_address(), readiness))
-        await stack.enter_async_context(owned(readiness.run(), "readiness", failed))
         chain = CallChain(verifier, _access(parts.services, inner_token), parts.limiter, parts.rate, clock)
         checks = await stack.enter_async_context(_serving(server, chain, parts.services))
         _write_inner(settings.inner_file(), address, inner_token)
         url = await _open_front(stack, parts, roles)
         # Not before: on a busy machine building all of this keeps the event loop for seconds.
         stack.enter_context(watchdog())
+        await stack.enter_async_context(owned(readiness.run(), "readiness", failed))
         if parts.node is not None:
             stack.push_async_callback(parts.node.drain, settings.drain_seconds)
         stack.push_async_callback(checks.enter_graceful_shutdown)  # first of all: nobody new is sent here

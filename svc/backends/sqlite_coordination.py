@@ -52,6 +52,9 @@ class SqliteCoordination:
     def claims(self) -> Mapping[int, Claim]:
         return dict(self._claims)
 
+    async def read_claims(self) -> Mapping[int, Claim]:
+        return dict(self._claims)
+
     async def claim(self, partition: int, instance: Instance) -> Claim | None:
         if partition in self._claims:
             return None

@@ -62,6 +62,11 @@ class ZooKeeperCoordination:
         lost = {claim.number for of, claim in self._own.values() if of != session}
         return {partition: claim for partition, claim in self._claims.items() if claim.number not in lost} | own
 
+    async def read_claims(self) -> Mapping[int, Claim]:
+        await self._zookeeper.sync(_CLAIMS)
+        await self._look_at_claims(None)
+        return self.claims()
+
     async def claim(self, partition: int, instance: Instance) -> Claim | None:
         path, value = f"{_CLAIMS}/{partition}", json.dumps([instance.address, instance.boot_id]).encode()
         session = self._zookeeper.session_id
@@ -120,16 +125,7 @@ class ZooKeeperCoordination:
     async def follow_claims(self) -> None:
         """Keep the claims new, until cancelled."""
 
-        async def look(changed: Callable[[], None]) -> None:
-            names = await self._zookeeper.children(_CLAIMS, changed)
-            # Of a node that was removed and made again between the two reads the newer one is seen: also right.
-            found = await asyncio.gather(*map(self._read_claim, names))
-            claims = {claim.partition: claim for claim in found if claim is not None}
-            if claims != self._claims:
-                self._claims = claims
-            self._tell()  # also of a session that ended
-
-        await follow(self._zookeeper, look, "who owns what")
+        await follow(self._zookeeper, self._look_at_claims, "who owns what")
 
     async def follow_shards(self) -> None:
         """Keep the map new, until cancelled."""
@@ -147,6 +143,13 @@ class ZooKeeperCoordination:
         found = ShardMap.decode(stored)
         self._see_shards(found)
         return found
+
+    async def _look_at_claims(self, changed: Callable[[], None] | None) -> None:
+        names = await self._zookeeper.children(_CLAIMS, changed)
+        # Of a node that was removed and made again between the two reads the newer one is seen: also right.
+        found = await asyncio.gather(*map(self._read_claim, names))
+        self._claims = {claim.partition: claim for claim in found if claim is not None}
+        self._tell()  # also of a session that ended
 
     async def _read_claim(self, name: str) -> Claim | None:
         try:

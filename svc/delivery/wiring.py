@@ -1,7 +1,7 @@
 """What delivery is made of."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from svc.backends.sqlite_log import SqliteEventLog
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.delivery import Delivery
+from svc.delivery.growing import Growing
 from svc.delivery.owner import Owner
 from svc.delivery.ports import MessageStore
 from svc.delivery.servicer import DeliveryServicer
@@ -72,6 +73,11 @@ async def open_delivery(
             (api.DESCRIPTOR.services_by_name["DeliveryService"], servicer)
         ]
         yield DeliveryParts(delivery, services)
+
+
+def growing(event_log: EventLog, coordination: Coordination, clock: Clock, progress: Callable[[str], None]) -> Growing:
+    """What moves shards to more partitions."""
+    return Growing(event_log, coordination, clock, progress)
 
 
 def _store(messages: Messages) -> MessageStore:

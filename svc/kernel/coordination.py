@@ -45,6 +45,10 @@ class Coordination(Protocol):
         """Partition → its owner."""
         ...
 
+    async def read_claims(self) -> Mapping[int, Claim]:
+        """Partition → its owner, asked now. Raises Unavailable."""
+        ...
+
     async def claim(self, partition: int, instance: Instance) -> Claim | None:
         """Claim a partition; None when it is claimed. Raises Unavailable: the outcome is unknown, `claims` will tell."""
         ...

@@ -78,6 +78,9 @@ class CoordinationPort:
     def claims(self) -> Mapping[int, Claim]:
         return dict(self._claims)
 
+    async def read_claims(self) -> Mapping[int, Claim]:
+        return self.claims()
+
     async def claim(self, partition: int, instance: Instance) -> Claim | None:
         await self._ask("claim")
         if not self._claims:
