@@ -9,7 +9,7 @@ seen here, too). What is in flight is bounded in bytes. A cluster that does not 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from acsylla.errors import CassErrorLibNoHostsAvailable, CassException
 
 from svc.backends.breaker import Breaker
 from svc.backends.budget import Budget
-from svc.backends.cassandra_batches import Insert, Mutation, batches, weight_of
+from svc.backends.cassandra_batches import Insert, Mutation, batches
 from svc.backends.cassandra_connect import ANSWERS, connected, data_centre, start_error
 from svc.backends.cassandra_migrations import NEWEST, require_version
 from svc.backends.cassandra_ring import Node, Ring
@@ -33,6 +33,9 @@ from svc.kernel.lifecycle import owned
 __all__ = ["Cassandra", "Insert", "Mutation", "open_cassandra"]
 
 log = logging.getLogger(__name__)
+
+Start = Callable[[], Coroutine[Any, Any, Any]]
+"""Begins one try of a call."""
 
 CALL_SECONDS = 2.0
 """How long a statement may take, with all its tries."""
@@ -86,7 +89,7 @@ class Cassandra:
         the same as none. Cells are versioned by what the statements say (`USING TIMESTAMP ?`)."""
         for text in {insert.text for insert, _ in mutations}:
             await self._prepare(text)
-        sent = [self._send(batch) for batch in batches(mutations, self._ring.owners)]
+        sent = [self._send(*batch) for batch in batches(mutations, self._ring.owners)]
         if len(sent) == 1:
             await sent[0]
             return
@@ -123,20 +126,20 @@ class Cassandra:
         ]
         return Ring(nodes, int(replication.get(own, 0)))
 
-    async def _send(self, batch: Sequence[Mutation]) -> None:
+    async def _send(self, batch: Sequence[Mutation], weight: int) -> None:
         bound = []
         for insert, parameters in batch:
-            statement = self._prepared[insert.text].bind(list(parameters))
+            statement = self._prepared[insert.text].bind(parameters)
             statement.set_is_idempotent(True)
             bound.append(statement)
         if len(bound) == 1:
-            await self._call("write", weight_of(batch), lambda: self._session.execute(bound[0]))
+            await self._call("write", weight, lambda: self._session.execute(bound[0]))
             return
         together = acsylla.create_batch_unlogged()
         together.set_is_idempotent(True)
         for statement in bound:
             together.add_statement(statement)
-        await self._call("write", weight_of(batch), lambda: self._session.execute_batch(together))
+        await self._call("write", weight, lambda: self._session.execute_batch(together))
 
     async def _prepare(self, text: str) -> Any:
         prepared = self._prepared.get(text)
@@ -145,7 +148,7 @@ class Cassandra:
             self._prepared[text] = prepared
         return prepared
 
-    async def _call(self, operation: str, weight: int, start: Callable[[], Awaitable[Any]]) -> Any:
+    async def _call(self, operation: str, weight: int, start: Start) -> Any:
         # Waiting for room ends: who holds it has a deadline, and once nobody is answered the breaker lets none through.
         taken = await self._budget.take(weight)
         try:
@@ -153,12 +156,11 @@ class Cassandra:
         finally:
             self._budget.give_back(taken)
 
-    async def _admitted(self, operation: str, start: Callable[[], Awaitable[Any]]) -> Any:
+    async def _admitted(self, operation: str, start: Start) -> Any:
         self._breaker.admit()
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                answer = await self._first_answer(start)
+            answer = await self._first_answer(start)
         except TimeoutError:
             raise self._failed(operation, f"no answer in {CALL_SECONDS:g} s") from None
         except ANSWERS as error:
@@ -175,20 +177,23 @@ class Cassandra:
         telemetry.BACK_END_FAILURES.labels("cassandra", operation).inc()
         return Unavailable(f"Cassandra cannot answer: {trouble}")
 
-    async def _first_answer(self, start: Callable[[], Awaitable[Any]]) -> Any:
-        """The answer of the first try that succeeds, or the error of the last."""
+    async def _first_answer(self, start: Start) -> Any:
+        """The answer of the first try that succeeds, or the error of the last; TimeoutError after CALL_SECONDS."""
         answer: asyncio.Future[Any] = self._loop.create_future()
         tries: set[asyncio.Future[Any]] = set()
         began = self._loop.time()
-        left = list(reversed(TRIES_SECONDS))
+        more = iter(TRIES_SECONDS)
         timer: asyncio.TimerHandle | None = None
+        last = False
 
         def begin() -> None:
-            nonlocal timer
+            nonlocal timer, last
             if timer is not None:
                 timer.cancel()
-            timer = self._loop.call_at(began + left.pop(), begin) if left else None
-            current = asyncio.ensure_future(start())
+            following = next(more, None)
+            last = following is None
+            timer = self._loop.call_at(began + (following or CALL_SECONDS), expire if last else begin)
+            current = self._loop.create_task(start())
             tries.add(current)
             current.add_done_callback(ended)
 
@@ -199,10 +204,14 @@ class Cassandra:
             error = current.exception()
             if error is None:
                 answer.set_result(current.result())
-            elif left and isinstance(error, CassException) and not isinstance(error, _FINAL):
+            elif not last and isinstance(error, CassException) and not isinstance(error, _FINAL):
                 begin()  # the next replica, at once
             elif not tries:
                 answer.set_exception(error)
+
+        def expire() -> None:
+            if not answer.done():
+                answer.set_exception(TimeoutError())
 
         begin()
         try:
