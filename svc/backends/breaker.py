@@ -26,9 +26,14 @@ class Breaker:
         self._probe_at = 0.0
         self._trouble = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused: for who probes by a task of its own, instead of by `admit`."""
+        return self._failures >= FAILURES
+
     def admit(self) -> None:
         """Return when the call may be made. Raises Unavailable when it may not."""
-        if self._failures < FAILURES:
+        if not self.is_open:
             return
         now = self._clock.monotonic()
         if now < self._probe_at:
@@ -37,7 +42,7 @@ class Breaker:
 
     def answered(self) -> None:
         """A call was answered."""
-        if self._failures >= FAILURES:
+        if self.is_open:
             log.warning("a back end is asked again: it answers", extra={"back_end": self._back_end})
             telemetry.BACK_END_REFUSED.labels(self._back_end).set(0)
         self._failures = 0
