@@ -33,6 +33,9 @@ class SqliteCoordination:
         return self._shards
 
     async def read_shards(self) -> ShardMap:
+        # From the file: whoever published may have been cancelled before it was told that the map is stored.
+        row = await self._database.read(lambda connection: connection.execute("SELECT map FROM shards").fetchone())
+        self._see(ShardMap.decode(row[0]))
         return self._shards
 
     async def publish(self, shards: ShardMap) -> bool:
@@ -45,8 +48,7 @@ class SqliteCoordination:
 
         if not await self._database.write(work):
             return False
-        self._shards = shards
-        self._tell()
+        self._see(shards)
         return True
 
     def claims(self) -> Mapping[int, Claim]:
@@ -90,6 +92,11 @@ class SqliteCoordination:
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
+
+    def _see(self, shards: ShardMap) -> None:
+        if shards.version > self._shards.version:
+            self._shards = shards
+            self._tell()
 
     def _tell(self) -> None:
         for watcher in list(self._watchers):

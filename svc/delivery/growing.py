@@ -59,7 +59,8 @@ class Growing:
             raise InvalidField("partitions", f"must be from {shards.partitions}, as many as there are, to {SHARDS}")
         await self._log.ensure(partitions)
         while shards.partitions < partitions:
-            await self._coordination.publish(shards.grown(partitions))
+            if not await self._coordination.publish(shards.grown(partitions)):
+                await self._clock.sleep(_LOOK_SECONDS)
             shards = await self._coordination.read_shards()
         total = moved = 0
         while True:
@@ -75,7 +76,8 @@ class Growing:
             moves = next_moves(shards, ends)
             if not moves:
                 break
-            await self._coordination.publish(shards.moving(moves))
+            if not await self._coordination.publish(shards.moving(moves)):
+                await self._clock.sleep(_LOOK_SECONDS)  # somebody else has published: look again
         self._progress(f"{partitions} partitions")
 
     async def _finish(self, shards: ShardMap) -> None:
