@@ -39,10 +39,12 @@ Start = Callable[[], Coroutine[Any, Any, Any]]
 
 CALL_SECONDS = 2.0
 """How long a statement may take, with all its tries."""
-TRIES_SECONDS = (0.1, 0.2, 0.4, 0.8)
+TRIES_SECONDS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.2)
 """When a statement that is not answered is tried again. Each time another replica may be asked, or the same: while one of three
 hangs, a third of the tries is lost."""
 IN_FLIGHT_BYTES = 4 << 20
+_MORE_TRIES = 8
+"""How many tries may be under way beyond two for each call: a cluster that is slow is not made slower by asking ever again."""
 _READ_BYTES = 8 * 1024  # a read is counted as so much: about what it brings
 _PAGE_ROWS = 1000
 _RING_SECONDS = 60.0
@@ -62,6 +64,7 @@ class Cassandra:
         self._prepared: dict[str, Any] = {}
         self._ring = Ring((), 0)
         self._budget = Budget(IN_FLIGHT_BYTES)
+        self._calls = self._tries = 0
         self._breaker = Breaker("cassandra", SystemClock())
         self._seconds = {
             operation: telemetry.BACK_END_SECONDS.labels("cassandra", operation)
@@ -193,11 +196,15 @@ class Cassandra:
             following = next(more, None)
             last = following is None
             timer = self._loop.call_at(began + (following or CALL_SECONDS), expire if last else begin)
+            if tries and self._tries > 2 * self._calls + _MORE_TRIES:
+                return
             current = self._loop.create_task(start())
+            self._tries += 1
             tries.add(current)
             current.add_done_callback(ended)
 
         def ended(current: asyncio.Future[Any]) -> None:
+            self._tries -= 1
             tries.discard(current)
             if answer.done() or current.cancelled():
                 return
@@ -213,10 +220,12 @@ class Cassandra:
             if not answer.done():
                 answer.set_exception(TimeoutError())
 
+        self._calls += 1
         begin()
         try:
             return await answer
         finally:
+            self._calls -= 1
             if timer is not None:
                 timer.cancel()
             for current in tries:
