@@ -11,11 +11,14 @@ import socket
 import subprocess
 import uuid
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from svc.kernel import addresses
 
@@ -32,6 +35,8 @@ _USUAL = {
     "zookeeper": f"zookeeper://{_HOST}:2181",
 }
 _CONNECT_SECONDS = 3.0
+_WARM_UP_SECONDS = 90.0
+_WARM_UP_RECORDS = 300
 _SCRIPT = Path(__file__).parent.parent / "backends" / "run"
 _START_SECONDS = 400.0  # three Cassandra nodes, one after the other, on a machine that has other things to do
 _OTHER_SECONDS = 90.0
@@ -149,7 +154,27 @@ def _unreachable(scheme: str, url: str) -> str:
     for host, port in parsed.hosts:
         try:
             socket.create_connection((host, port), _CONNECT_SECONDS).close()
-            return ""
         except OSError as error:
             trouble = f"{host}:{port}: {error}"
+            continue
+        if scheme == "kafka":
+            with ThreadPoolExecutor(1) as thread:  # not on the event loop that may run here
+                thread.submit(asyncio.run, _warmed_up(parsed)).result(_WARM_UP_SECONDS)
+        return ""
     return trouble
+
+
+async def _warmed_up(place: addresses.Address) -> None:
+    """A broker that has just started takes seconds for the first records, which says nothing of who waits for it."""
+    brokers, topic = place.host_ports(), unique("warm_up")
+    async with asyncio.timeout(_WARM_UP_SECONDS):
+        admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, 1, int(place.option("replication", "3")))])
+        producer = AIOKafkaProducer(bootstrap_servers=brokers, acks="all", enable_idempotence=True)
+        await producer.start()
+        for _ in range(_WARM_UP_RECORDS):
+            await producer.send_and_wait(topic, b"")
+        await producer.stop()
+        await admin.delete_topics([topic])
+        await admin.close()

@@ -24,10 +24,10 @@ def test_a_test_has_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch):
     """The name and the options of a test join those of the URL; the names suit every technology."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        monkeypatch.setenv("STONECHAT_TEST_KAFKA", f"kafka://127.0.0.1:{port}?replication=1&tls=off")
+        monkeypatch.setenv("STONECHAT_TEST_CASSANDRA", f"cassandra://127.0.0.1:{port}?replication=1&dc=here")
         name = unique("place")
-        found = addresses.parse(addresses.KAFKA, address("kafka", name, replication=3))
-    assert (found.name, found.options) == (name, {"replication": "3", "tls": "off"})
+        found = addresses.parse(addresses.CASSANDRA, address("cassandra", name, replication=3))
+    assert (found.name, found.options) == (name, {"replication": "3", "dc": "here"})
     assert name.isidentifier()
     assert unique("place") != name
 
