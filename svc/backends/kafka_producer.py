@@ -10,10 +10,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from svc.backends.kafka import CALL_SECONDS, ended, options, shown, translated
+from svc.backends.kafka import CALL_SECONDS, shown, translated
+from svc.backends.kafka_batches import Batches
 from svc.kernel.addresses import Address
 from svc.kernel.clock import Backoff
 from svc.kernel.errors import Unavailable
@@ -21,8 +21,6 @@ from svc.kernel.eventlog import Entry
 
 log = logging.getLogger(__name__)
 
-# One write of a broker. Kafka takes a megabyte at most, as it is configured by default.
-_BATCH_BYTES = 512 * 1024
 # What may wait to be stored at a time; more is refused at once.
 _IN_FLIGHT_BYTES = 32 << 20
 
@@ -32,7 +30,7 @@ class Producer:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: Batches | None = None
         self._ready = asyncio.Event()
         self._broken = asyncio.Event()
         self._deadlines: set[asyncio.Timeout] = set()  # of the appends under way
@@ -62,7 +60,7 @@ class Producer:
         return offsets
 
     async def _append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
-        producer: AIOKafkaProducer | None = None
+        producer: Batches | None = None
         deadline = asyncio.timeout(CALL_SECONDS)
         try:
             async with deadline:
@@ -70,7 +68,7 @@ class Producer:
                     await self._ready.wait()
                 self._deadlines.add(deadline)
                 try:
-                    return await _append(producer, topic, entries)
+                    return await producer.append(topic, entries)
                 finally:
                     self._deadlines.discard(deadline)
         except (TimeoutError, KafkaError, OSError):
@@ -81,14 +79,7 @@ class Producer:
         """Make a producer whenever there is none, until cancelled."""
         backoff = Backoff(base=0.05, cap=1.0)
         while True:
-            producer = AIOKafkaProducer(
-                **options(self._address),
-                enable_idempotence=True,
-                acks="all",
-                compression_type="lz4",
-                linger_ms=0,
-                max_batch_size=_BATCH_BYTES,
-            )
+            producer = Batches(self._address)
             try:
                 async with asyncio.timeout(CALL_SECONDS):
                     await producer.start()
@@ -99,9 +90,9 @@ class Producer:
                 self._tell_trouble(shown(error))
                 await asyncio.sleep(backoff.next_delay())
             finally:
-                await _stop(producer)
+                await producer.stop()
 
-    async def _serve(self, producer: AIOKafkaProducer) -> None:
+    async def _serve(self, producer: Batches) -> None:
         """Appends go to this producer until one fails."""
         self._down_since = None
         self._broken.clear()
@@ -112,7 +103,7 @@ class Producer:
         finally:
             self._give_up(producer)
 
-    def _give_up(self, producer: AIOKafkaProducer | None) -> None:
+    def _give_up(self, producer: Batches | None) -> None:
         """It has failed, and so have all appends that are under way: the next one does not store them."""
         if producer is None or producer is not self._producer:
             return
@@ -128,53 +119,3 @@ class Producer:
         if not self._in_trouble:
             self._in_trouble = True
             log.error("cannot append to Kafka", extra={"error": trouble})
-
-
-async def _append(producer: AIOKafkaProducer, topic: str, entries: Sequence[Entry]) -> list[int]:
-    by_partition: dict[int, list[int]] = {}
-    for index, entry in enumerate(entries):
-        by_partition.setdefault(entry.partition, []).append(index)
-    if not by_partition.keys() <= await producer.partitions_for(topic):
-        await producer.client.force_metadata_update()  # there may be more since
-        if missing := by_partition.keys() - await producer.partitions_for(topic):
-            raise Unavailable(f"{topic} has no partition {min(missing)}")
-    offsets = [0] * len(entries)
-
-    async def one(partition: int, indices: Sequence[int]) -> None:
-        # One batch is one write of the broker, and costs a tenth of as many sends.
-        while indices:
-            batch = producer.create_batch()
-            taken = 0
-            for index in indices:
-                entry = entries[index]
-                if batch.append(key=entry.key.encode(), value=entry.value, timestamp=None) is None:
-                    break
-                taken += 1
-            batch.close()
-            stored = await (await producer.send_batch(batch, topic, partition=partition))
-            if stored.offset < 0:  # it was stored by an earlier attempt, and the broker has forgotten where
-                raise Unavailable("Kafka has stored it, but does not say where")
-            for place, index in enumerate(indices[:taken]):
-                offsets[index] = stored.offset + place
-            indices = indices[taken:]
-
-    if len(by_partition) == 1:
-        await one(*next(iter(by_partition.items())))
-    else:
-        await asyncio.gather(*(one(partition, indices) for partition, indices in by_partition.items()))
-    return offsets
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """End it, without what aiokafka's `stop` does first: sending what waits."""
-    sender, waiting = producer._sender.sender_task, producer._message_accumulator
-    if sender is not None:
-        sender.cancel()
-    queued = [batch for queue in waiting._batches.values() for batch in queue]
-    sent = list(waiting._pending_batches)
-    waiting.fail_all(KafkaError("the producer was given up"))
-    # Who waited for them is told already, and asyncio complains of what nobody asks for.
-    for future in [batch.future for batch in queued + sent] + [batch._drain_waiter for batch in queued]:
-        future.exception()
-    await ended(producer.stop())
-    await ended(producer.client.close())
