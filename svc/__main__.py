@@ -93,6 +93,12 @@ def _bench(args: argparse.Namespace) -> int:
     return start(args)
 
 
+def _migrate(args: argparse.Namespace) -> int:
+    from svc.migrate import migrate
+
+    return asyncio.run(migrate())
+
+
 def _partitions(args: argparse.Namespace) -> int:
     from svc import partitions
 
@@ -137,6 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("list", help="all of them, oldest first")
     for action, what in (("show", "one of them, whole"), ("replay", "send one on its way again; safe to repeat")):
         actions.add_parser(action, help=what).add_argument("id", help="as `list` prints it")
+
+    tables = commands.add_parser(
+        "migrate", help="make the tables on Cassandra and MySQL, or lead them to this version; safe to run again"
+    )
+    tables.set_defaults(run=_migrate)
 
     parts = commands.add_parser("partitions", help="the partitions of the log: who owns them; more of them")
     parts.set_defaults(run=_partitions)

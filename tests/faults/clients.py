@@ -6,6 +6,7 @@ a ledger of all of it. What a server may answer when it is not well is written d
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -106,6 +107,17 @@ class Client:
             if isinstance(outcome, Exception):
                 raise outcome
 
+    def check(self) -> None:
+        """Raises what one of its tasks died of: they live until it leaves."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError(f"{task} has ended")
+
+    def state(self) -> str:
+        """Where it stands, for who waits for it in vain."""
+        return f"{self.account.user_id} misses {self.follower.missing()}, greeted: {self.follower.complete}, {self.answers}"
+
     async def send(self, to: str, content: str, client_message_id: str) -> None:
         """Send until it is acknowledged, and write that down."""
         self.follower.means(client_message_id, content)
@@ -128,8 +140,9 @@ class Client:
 
     async def _pull(self) -> None:
         while True:
-            with contextlib.suppress(httpx.HTTPError):
-                for name, known in self.follower.missing():
+            for name, known in self.follower.missing():
+                # One that cannot be had now must not keep the others waiting.
+                with contextlib.suppress(httpx.HTTPError):
                     page = await list_events(self._http, self.account, name, known)
                     self.follower.take_page(page.events)
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -178,12 +191,17 @@ class StreamClient(Client):
 
     def __init__(self, url: str, account: Account, ledger: Ledger) -> None:
         super().__init__(url, account, ledger)
+        self.heard_at = time.monotonic()
         self._call: Any = None
         self._up = asyncio.Event()
         self._newest = 0
         self._waiting: dict[int, asyncio.Future[Result | None]] = {}
         self.streams = 0
         """How many were up."""
+
+    def state(self) -> str:
+        silent = time.monotonic() - self.heard_at
+        return f"{super().state()}, {self.streams} streams, up: {self._up.is_set()}, nothing heard for {silent:.1f} s"
 
     async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
         await self._up.wait()
@@ -219,6 +237,8 @@ class StreamClient(Client):
                     await self._one_stream()
                 except grpc.aio.AioRpcError as error:
                     self.answers[f"stream {error.code().name}"] += 1
+                except asyncio.InvalidStateError:
+                    self.answers["stream over before Hello"] += 1
                 finally:
                     self._up.clear()
                     self._call.cancel()
@@ -234,6 +254,7 @@ class StreamClient(Client):
         ]
         await self._call.write(messaging.ConnectRequest(hello=messaging.Hello(known=known)))
         while (response := await self._call.read()) is not grpc.aio.EOF:
+            self.heard_at = time.monotonic()
             for event in response.events:
                 if event.HasField("result"):
                     waiting = self._waiting.get(event.result.request_id)

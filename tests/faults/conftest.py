@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.installation import Installation
+from tests.faults.recovery import RECOVERIES
 from tests.faults.server import Server
 
 
@@ -28,3 +30,19 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(new_server: Callable[..., Server]) -> Server:
     """A server that is not started yet."""
     return new_server()
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    """Many processes on the shared back ends, none started yet."""
+    made = Installation(tmp_path)
+    yield made
+    made.discard()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long each fault was felt."""
+    if rows := RECOVERIES.table():
+        terminalreporter.section("time to recover")
+        for row in rows:
+            terminalreporter.line(row)

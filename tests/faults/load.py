@@ -56,10 +56,24 @@ class Load:
     async def more(self, count: int, seconds: float = 90.0) -> None:
         """Wait until so many more sends are acknowledged."""
         goal = self.acknowledged + count
-        await until(
-            lambda: self.acknowledged >= goal or self._failed(), f"{count} more sends are acknowledged", seconds
-        )
+        try:
+            await until(
+                lambda: self.acknowledged >= goal or self._failed(), f"{count} more sends are acknowledged", seconds
+            )
+        except TimeoutError as error:
+            error.add_note("\n".join(each.state() for each in self.clients))
+            raise
         self._raise()
+
+    def check(self) -> None:
+        """Raises what any part of it died of."""
+        for client in self.clients:
+            client.check()
+        self._raise()
+
+    def streams(self) -> list[int]:
+        """How many streams each client on a stream has had."""
+        return [client.streams for client in self.clients if isinstance(client, StreamClient)]
 
     async def settle(self, seconds: float = 90.0) -> None:
         """Write no more; return when every send is acknowledged and every client has seen everything."""
@@ -69,11 +83,16 @@ class Load:
         async with rest(self._url) as http:
             for client in self.clients:
                 heads = await newest(http, client.account)
-                await until(
-                    lambda client=client, heads=heads: client.follower.knows(heads),
-                    f"{client.account.user_id} has everything: {heads}",
-                    seconds,
-                )
+
+                def has_everything(client: Client = client, heads: dict[str, int] = heads) -> bool:
+                    client.check()
+                    return client.follower.knows(heads)
+
+                try:
+                    await until(has_everything, f"{client.account.user_id} has everything: {heads}", seconds)
+                except TimeoutError as error:
+                    error.add_note("\n".join(each.state() for each in self.clients))
+                    raise
 
     def start(self) -> None:
         """Begin to write."""
@@ -131,6 +150,8 @@ class Load:
         for lane in self._lanes:
             if lane.done():
                 lane.result()
+        for client in self.clients:
+            client.check()
 
 
 @asynccontextmanager

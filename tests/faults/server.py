@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -56,6 +57,8 @@ class Server:
     def __init__(self, folder: Path, roles: Sequence[str] = (), **settings: str) -> None:
         self.folder = folder
         self.roles = roles
+        self.rig = ""
+        """What is rigged in the next run (`tests.faults.rigged`)."""
         self.data = folder / "data"
         self.settings = {"DATA_DIR": str(self.data), "LISTEN": "http://127.0.0.1:0"} | settings
         self.process: subprocess.Popen[bytes] | None = None
@@ -82,7 +85,7 @@ class Server:
         self._stdout_from, self._stderr_from = self._stdout.stat().st_size, self._stderr.stat().st_size
         with self._stdout.open("ab") as out, self._stderr.open("ab") as err:
             self.process = subprocess.Popen(
-                [COMMAND, "serve", *self.roles],
+                [*self._program(), "serve", *self.roles],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -103,6 +106,9 @@ class Server:
     def code(self) -> int | None:
         """The exit code, negative for a signal, None while it runs."""
         return None if self.process is None else self.process.poll()
+
+    def _program(self) -> list[str]:
+        return [sys.executable, "-m", "tests.faults.rigged", self.rig] if self.rig else [COMMAND]
 
     def runs(self) -> bool:
         """Whether it was started and has not ended."""

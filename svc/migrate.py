@@ -1,0 +1,25 @@
+"""`stonechat migrate`: the tables on real back ends, made or led to the version that this program needs."""
+
+from svc.kernel import settings as settings_module
+from svc.kernel.errors import FailedPrecondition
+
+
+async def migrate() -> int:
+    """Migrate every back end that is set; returns the exit code. May be run again, and by several at a time. Raises StartError."""
+    settings = settings_module.load()
+    cassandra, mysql = settings.cassandra_address(), settings.mysql_address()
+    if cassandra is None and mysql is None:
+        raise FailedPrecondition(
+            "there is nothing to migrate: neither STONECHAT_CASSANDRA nor STONECHAT_MYSQL is set, and files migrate when they are"
+            " opened"
+        )
+    if cassandra is not None:
+        from svc.backends import cassandra_migrations
+
+        done = await cassandra_migrations.migrate(cassandra)
+        print(f"cassandra: keyspace {cassandra.name} {_told(done)}")
+    return 0
+
+
+def _told(done: list[int]) -> str:
+    return f"led to version {done[-1]}" if done else "is as it should be"
