@@ -4,18 +4,20 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from stonechat.delivery.v1 import record_pb2
 from stonechat.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
+from svc.backends.opening import open_agreement
 from svc.kernel import settings as settings_module
 from svc.kernel.channels import Channels
 from svc.kernel.clock import SystemClock
 from svc.kernel.errors import NotFound, StonechatError, Unavailable
 from svc.kernel.registry import Instance, ProcessRegistry
+from svc.kernel.settings import Settings
 from svc.kernel.telemetry import TRACES_FILE
 from svc.verify import report, wiring
 from svc.verify.progress import ProgressLine
@@ -37,7 +39,19 @@ async def dead_letters(action: str, dead_letter_id: str) -> int:
 
 @asynccontextmanager
 async def _delivery() -> AsyncIterator[tuple[Channels, DeliveryServiceStub]]:
+    """A delivery instance: of the installation, or of the process on this machine."""
     settings = settings_module.load()
+    async with AsyncExitStack() as stack:
+        if settings.zookeeper:
+            agreement = await stack.enter_async_context(open_agreement(settings, _failed))
+            channels = Channels(agreement.registry, settings.inner_token)
+        else:
+            channels = Channels(*await _of_this_machine(settings))
+        stack.push_async_callback(channels.close)
+        yield channels, DeliveryServiceStub(channels.to("delivery"))
+
+
+async def _of_this_machine(settings: Settings) -> tuple[ProcessRegistry, str]:
     try:
         inner = json.loads(settings.inner_file().read_text())
     except OSError as error:
@@ -46,11 +60,11 @@ async def _delivery() -> AsyncIterator[tuple[Channels, DeliveryServiceStub]]:
         ) from error
     registry = ProcessRegistry()
     await registry.register("delivery", Instance(inner["address"], ""))
-    channels = Channels(registry, inner["token"])
-    try:
-        yield channels, DeliveryServiceStub(channels.to("delivery"))
-    finally:
-        await channels.close()
+    return registry, inner["token"]
+
+
+def _failed(error: BaseException) -> None:
+    raise error
 
 
 async def _list() -> int:
