@@ -1,6 +1,6 @@
 """What delivery needs from the world."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from svc.delivery.model import Event, Key, KeyRow, Position, Slice, Target, Verdict
@@ -47,6 +47,25 @@ class MessageStore(Protocol):
 
     async def ping(self) -> None:
         """Return when the store answers."""
+        ...
+
+
+class Heads(Protocol):
+    """A place where the newest seq of conversations is kept for the next owner of a partition (S4).
+
+    Anything in it may be lost at any time, and all of it may come back as it was before: `svc.delivery.heads` sees that by the
+    mark. Names are opaque. Every method raises `Unavailable` when there is no answer; the outcome is unknown then.
+    """
+
+    async def read(self, space: str, names: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """The mark of a space's chain (-1: there is none), and the heads of these names that belong to that chain. All of one
+        moment."""
+        ...
+
+    async def write(self, space: str, start: int, end: int, log_end: int, heads: Mapping[str, int]) -> None:
+        """Join a stretch of the log, [start, end), to the chain: raise heads, never lower them, then set the mark to `end`. A
+        chain that ends before `start`, or beyond `log_end`, is void, and this begins another; where one ends beyond `end`,
+        but not beyond `log_end`, somebody is ahead, and nothing changes. All in one step."""
         ...
 
 
