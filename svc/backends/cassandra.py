@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import acsylla
-from acsylla.errors import CassErrorLibNoHostsAvailable, CassException
+from acsylla.errors import CassErrorLibNoHostsAvailable, CassErrorSourceLib, CassException
 
 from svc.backends.breaker import Breaker
 from svc.backends.budget import Budget
@@ -211,9 +211,9 @@ class Cassandra:
             error = current.exception()
             if error is None:
                 answer.set_result(current.result())
-            elif not last and isinstance(error, CassException) and not isinstance(error, _FINAL):
-                begin()  # the next replica, at once
-            elif not tries:
+            elif not last and isinstance(error, CassErrorSourceLib) and not isinstance(error, _FINAL):
+                begin()  # a connection is gone: the next replica, at once
+            elif not tries and (last or isinstance(error, _FINAL) or not isinstance(error, CassException)):
                 answer.set_exception(error)
 
         def expire() -> None:

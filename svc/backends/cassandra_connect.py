@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from acsylla.errors import (
     CassErrorServerInvalidQuery,
     CassErrorServerSyntaxError,
     CassErrorServerUnauthorized,
+    CassErrorSourceSsl,
     CassException,
 )
 
@@ -37,6 +39,11 @@ ANSWERS = (
     CassErrorServerUnauthorized,
 )
 """Errors by which Cassandra answers: it is up, but what it was asked does not fit it."""
+
+
+class _Verified(Enum):
+    # As in the C++ driver: 1 who signed it, 2 whether it names the address. acsylla 1.2.0 gives the name of 2 the value 1.
+    CERTIFICATE_AND_ADDRESS = 3
 
 
 @asynccontextmanager
@@ -113,6 +120,11 @@ def start_error(address: Address, error: Exception) -> StartError:
     text = str(error) or type(error).__name__
     if isinstance(error, CassErrorServerBadCredentials):
         return _wrong(address, f"it refuses user and password ({text})")
+    if isinstance(error, CassErrorSourceSsl):
+        return _wrong(
+            address,
+            f"its certificate is not accepted ({text}): it must name the node's address, and `ca` who signed it",
+        )
     if "Keyspace" in text and "does not exist" in text:
         return StartError(f"Cassandra has no keyspace {address.name}: run `stonechat migrate`")
     if isinstance(error, ANSWERS):
@@ -144,4 +156,4 @@ def _tls(address: Address) -> dict[str, Any]:
         texts = {name: Path(file).read_text() for name, file in files.items() if file}
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise _wrong(address, f"its certificates cannot be read ({error})") from error
-    return {"ssl_enabled": True, "ssl_verify_flags": acsylla.SSLVerifyFlags.PEER_IDENTITY, **texts}
+    return {"ssl_enabled": True, "ssl_verify_flags": _Verified.CERTIFICATE_AND_ADDRESS, **texts}
