@@ -21,7 +21,9 @@ ready() { # NODE
   host=$(host_of "$1")
   case $1 in
     kafka*) await "$1" "$host" 9092 ;;
-    cassandra*) await "$1" "$host" 9042 && touch "$DATA/$1/.joined" "$RUN/$1.member" ;;
+    cassandra*)
+      await "$1" "$host" 9042
+      case $1 in *-[123]) touch "$DATA/$1/.joined" "$RUN/$1.member" ;; esac ;;
     mariadb) await "$1" "$host" 3306 mariadb --no-defaults -h "$host" -u root -e 'select 1' ;;
     redis*) await "$1" "$host" 6379 redis-cli -h "$host" ping ;;
     zookeeper) await "$1" "$host" 2181 bash -c 'exec 3<>"/dev/tcp/$0/2181" && printf ruok >&3 && [ "$(head -c 4 <&3)" = imok ]' "$host" ;;

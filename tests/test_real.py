@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from svc.kernel import addresses
+from tests.backends.cassandra import command
 from tests.real import Backends, address, private_backends, unique
 
 
@@ -73,6 +74,19 @@ async def test_what_is_killed_or_wiped_starts_again(backends: Backends):
     assert not backends.data("redis").exists()
     await backends.start("redis")
     assert await ask(backends, "STRLEN key") == ":0"
+
+
+@pytest.mark.real
+@pytest.mark.timeout(900)
+async def test_a_wiped_cassandra_serves_again(tmp_path: Path):
+    """Alone it begins anew; one of three takes its own place among the others."""
+    async with private_backends(tmp_path, "cassandra", "cassandra3") as started:
+        await started.wipe("cassandra", "cassandra3-3")
+        await started.start("cassandra", "cassandra3-3")
+        alone = addresses.parse(addresses.CASSANDRA, started.address("cassandra", replication=1))
+        three = addresses.parse(addresses.CASSANDRA, started.address("cassandra3"))
+        assert len(await command(alone, "SELECT host_id FROM system.peers_v2")) == 0
+        assert len(await command(three, "SELECT host_id FROM system.peers_v2")) == 2
 
 
 @pytest.mark.real
