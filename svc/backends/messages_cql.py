@@ -27,6 +27,11 @@ def bucket_of(seq: int) -> int:
     return seq // BUCKET_EVENTS
 
 
+def is_seq(seq: int) -> bool:
+    """Whether an event can have this number: what is named from outside may have none that a bucket counts for."""
+    return 0 < seq < BUCKET_EVENTS << 31
+
+
 _UNIFIED = "compaction = {'class': 'UnifiedCompactionStrategy'}"
 
 VERSIONS: tuple[tuple[str, ...], ...] = (

@@ -138,7 +138,8 @@ async def test_targets_are_what_never_changes_about_an_event(stores: Stores, sto
     message = story.message("hello")
     edit, withdrawal = story.edit(message, "changed"), story.withdrawal(message)
     await stores.store.write([message, edit, withdrawal])
-    found = await stores.store.targets([(DIRECT, 1), (DIRECT, 2), (DIRECT, 9), (GROUP, 1)])
+    nothing = [(DIRECT, 9), (DIRECT, 0), (DIRECT, 2**63 - 1), (GROUP, 1)]
+    found = await stores.store.targets([(DIRECT, 1), (DIRECT, 2), *nothing])
     assert found == {
         (DIRECT, 1): Target(1, message.record.record_id, ALICE, Kind.MESSAGE),
         (DIRECT, 2): Target(2, edit.record.record_id, ALICE, Kind.EDIT),
@@ -166,7 +167,7 @@ async def test_a_withdrawal_empties_the_message_for_good(stores: Stores, story: 
     await stores.store.write([message, edit, withdrawal, late])
     (stored,) = await stores.messages()
     assert (stored.body, stored.withdrawn, stored.edited) == (b"", True, False)
-    assert await stores.store.withdrawn([(DIRECT, 1), (DIRECT, 2), (DIRECT, 9)]) == {(DIRECT, 1)}
+    assert await stores.store.withdrawn([(DIRECT, 1), (DIRECT, 2), (DIRECT, 9), (DIRECT, 2**63 - 1)]) == {(DIRECT, 1)}
     run = await stores.history.run_after(DIRECT, 0, 10, 1 << 20)
     assert [event.must_not_show_text for event in run.events] == [False, True, False, True]
 

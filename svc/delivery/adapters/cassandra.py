@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from svc.backends.cassandra import Cassandra, Insert, Mutation
-from svc.backends.messages_cql import bucket_of
+from svc.backends.messages_cql import bucket_of, is_seq
 from svc.backends.messages_schema import CHANGE_LANE, MESSAGE_LANE, WITHDRAWN
 from svc.delivery.model import BUCKET_EVENTS, NO_EVENTS, Event, Head, Key, KeyRow, Position, Row, Slice, Target
 from svc.delivery.wire import edited_body
@@ -225,7 +225,7 @@ def _list_rows(event: Event) -> Iterator[tuple[object, ...]]:
 
 
 def _places(targets: Iterable[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], int]]:
-    return (((name, bucket_of(seq)), seq) for name, seq in targets)
+    return (((name, bucket_of(seq)), seq) for name, seq in targets if is_seq(seq))  # records may name what cannot exist
 
 
 async def _side_by_side(look: Any, wanted: Iterable[tuple[K, V]]) -> list[Any]:
