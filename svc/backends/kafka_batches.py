@@ -6,7 +6,6 @@ from collections.abc import Sequence, Set
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from svc.backends.kafka import ended, options
 from svc.kernel.addresses import Address
@@ -15,6 +14,7 @@ from svc.kernel.eventlog import Entry
 
 # One write of a broker. Kafka takes a megabyte at most, as it is configured by default.
 _BATCH_BYTES = 512 * 1024
+_LOOK_SECONDS = 0.02
 
 
 class Batches:
@@ -65,17 +65,22 @@ class Batches:
     async def stop(self) -> None:
         """End it, without what aiokafka's `stop` does first: sending what waits. Who waited for that was told that the outcome
         is unknown, and does it again."""
-        sender, waiting = self._producer._sender.sender_task, self._producer._message_accumulator
-        if sender is not None:
-            sender.cancel()
-        queued = [batch for queue in waiting._batches.values() for batch in queue]
-        sent = list(waiting._pending_batches)
-        waiting.fail_all(KafkaError("the producer was given up"))
-        # asyncio complains of what nobody asks for.
-        for future in [batch.future for batch in queued + sent] + [batch._drain_waiter for batch in queued]:
-            future.exception()
+        client, waiting, sender = self._producer.client, self._producer._message_accumulator, self._producer._sender
+        if sender.sender_task is not None:
+            sender.sender_task.cancel()  # nothing is sent from here on
+            await ended(client.close())  # and what is under way fails
+            await ended(self._end_of(sender.sender_task))
+        waiting._batches.clear()
+        waiting._pending_batches.clear()
         await ended(self._producer.stop())
-        await ended(self._producer.client.close())
+
+    async def _end_of(self, sender: "asyncio.Task[None]") -> None:
+        # It waits for its requests, and those wait to hear who leads now, which nobody asks any more.
+        client = self._producer.client
+        while not sender.done():
+            if client._md_update_fut is not None and not client._md_update_fut.done():
+                client._md_update_fut.set_result(False)
+            await asyncio.wait([sender], timeout=_LOOK_SECONDS)
 
     async def _know(self, topic: str, partitions: Set[int]) -> None:
         if not partitions <= await self._producer.partitions_for(topic):
