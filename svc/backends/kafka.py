@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 
 from svc.kernel.addresses import Address
@@ -20,6 +21,7 @@ QUIET = logging.CRITICAL
 """Of aiokafka: what it reports and repeats by itself is told here, once, as a transition."""
 
 _STOP_SECONDS = 1.0
+_OF_CLIENTS = {"bootstrap_servers", "retry_backoff_ms", "metadata_max_age_ms"}
 
 
 def options(address: Address) -> dict[str, Any]:
@@ -44,6 +46,23 @@ def options(address: Address) -> dict[str, Any]:
             "sasl_plain_password": address.password,
         }
     return made
+
+
+async def refusal(address: Address) -> str:
+    """Why the hosts of an address cannot be spoken to, each; empty when one can. aiokafka keeps that for itself."""
+    asked = {name: value for name, value in options(address).items() if name not in _OF_CLIENTS}
+    told = []
+    for host, port in address.hosts:
+        try:
+            connection = await create_conn(host, port, **asked)
+        except TimeoutError:
+            told.append(f"{host}:{port} does not answer in {REQUEST_SECONDS:g} s")
+        except (KafkaError, OSError) as error:
+            told.append(f"{host}:{port}: {shown(error)}")
+        else:
+            connection.close()
+            return ""
+    return "; ".join(told)
 
 
 def named(address: Address, name: str) -> str:

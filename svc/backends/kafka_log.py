@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from svc.backends import kafka_topics
-from svc.backends.kafka import CALL_SECONDS, ended, named, options, translated
+from svc.backends.kafka import CALL_SECONDS, ended, named, options, refusal, translated
 from svc.backends.kafka_consumer import KafkaConsumer, entry_of
 from svc.backends.kafka_places import Places
 from svc.backends.kafka_producer import Producer
@@ -93,9 +93,8 @@ async def open_kafka_log(address: Address, failed: Failed | None = None) -> Asyn
         try:
             await places.ping()
         except Unavailable as error:
-            raise StartError(
-                f"Kafka at {', '.join(address.host_ports())}: {error.message}; start it, or correct STONECHAT_KAFKA"
-            ) from error
+            trouble = await refusal(address) or f"{', '.join(address.host_ports())}: {error.message}"
+            raise StartError(f"Kafka cannot be reached: {trouble}; start it, or correct STONECHAT_KAFKA") from error
         async with owned(producer.run(), "producer of Kafka", failed):
             yield KafkaEventLog(address, producer, places)
     finally:

@@ -164,6 +164,6 @@ async def test_without_kafka_the_start_says_what_to_do(answers: str):
         if answers == "refuses":
             server.close()
         async with nothing_left():
-            with pytest.raises(StartError, match=rf"127.0.0.1:{port}: .*start it, or correct STONECHAT_KAFKA"):
+            with pytest.raises(StartError, match=rf"127.0.0.1:{port}.*; start it, or correct STONECHAT_KAFKA"):
                 async with open_kafka_log(addresses.parse(addresses.KAFKA, f"kafka://127.0.0.1:{port}")):
                     pass
