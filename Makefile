@@ -19,7 +19,7 @@ backends:                ## start real Kafka, Cassandra, MariaDB, Redis, ZooKeep
 	@backends/run start kafka cassandra mariadb redis zookeeper
 	@backends/run status
 	@echo 'To test on them: make test-real'
-	@echo 'To serve on them: eval "$$(backends/run env)"; .venv/bin/stonechat migrate; make run'
+	@echo 'To serve on them: README.md, "Real back ends"'
 	@echo 'To end them: make backends-stop. What else there is: backends/run help'
 
 backends-stop:           ## end them; what they have stored stays
