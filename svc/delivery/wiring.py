@@ -96,7 +96,7 @@ async def _tell_new_log(event_log: EventLog, store: MessageStore, coordination: 
     shards = await coordination.read_shards()
     log.critical(
         "the log is empty, but messages are stored: the old log is lost, a new era begins",
-        extra={"incident": shards.incident + 1},
+        extra={"era": shards.incident + 1},
     )
     await coordination.publish(shards.after_incident())
 
