@@ -1,5 +1,6 @@
 """What is stored of a conversation, as history reads it. Times are µs since 1970, UTC; a seq counts from 1."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from svc.kernel.ids import MessageRef
@@ -41,6 +42,16 @@ class StoredEvent:
         return len(self.body) + _FIELDS_BYTES
 
 
+def within(max_bytes: int, events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
+    """The first of them, as long as they take no more than that by their size bounds; one in any case."""
+    taken = 0
+    for event in events:
+        taken += event.size_bound
+        if taken > max_bytes and taken > event.size_bound:
+            return
+        yield event
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Events of one conversation, oldest first and without holes, and the seq of its newest one (0 when it has none)."""
@@ -58,7 +69,7 @@ class Window:
     after: MessageRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where a conversation stands in a list of them: by the time of its newest event, then by its id."""
 

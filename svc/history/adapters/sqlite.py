@@ -1,12 +1,12 @@
 """The message store in its SQLite file, for reading (`svc.backends.messages_schema`)."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from svc.backends.messages_schema import CHANGE_LANE, MESSAGE_LANE, WITHDRAWN
 from svc.backends.sqlite import Database
-from svc.history.model import Conversation, Place, Run, StoredEvent
+from svc.history.model import Conversation, Place, Run, StoredEvent, within
 from svc.kernel.record import Kind
 
 # In the order of StoredEvent's fields.
@@ -97,7 +97,7 @@ class SqliteMessageStore:
         values = {"conversation": conversation_id, "after": seq, "limit": limit}
 
         def work(connection: sqlite3.Connection) -> Run:
-            events = tuple(_up_to(max_bytes, map(_event, connection.execute(_RUN, values))))
+            events = tuple(within(max_bytes, map(_event, connection.execute(_RUN, values))))
             head = "SELECT max(seq) FROM events WHERE conversation_id = ? AND lane = ?"
             lanes = (MESSAGE_LANE, CHANGE_LANE)
             newest = [connection.execute(head, (conversation_id, lane)).fetchone()[0] or 0 for lane in lanes]
@@ -115,15 +115,6 @@ class SqliteMessageStore:
         }
         rows = await self._database.read(lambda connection: connection.execute(_CONVERSATIONS, values).fetchall())
         return tuple(Conversation(*row) for row in rows)
-
-
-def _up_to(max_bytes: int, events: Iterable[StoredEvent]) -> Iterable[StoredEvent]:
-    taken = 0
-    for event in events:
-        taken += event.size_bound
-        if taken > max_bytes and taken > event.size_bound:
-            return
-        yield event
 
 
 def _event(row: tuple[Any, ...]) -> StoredEvent:
