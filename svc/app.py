@@ -161,10 +161,15 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
         opened = await stack.enter_async_context(users)
         parts.services += opened.services
         parts.keys = opened.jwks
+        parts.pings["users"] = opened.ping
+        parts.pings["mysql" if settings.mysql else "users"] = opened.ping
     verifier = TokenVerifier(parts.keys or remote_keys(channels), clock)
     if "groups" in roles:
-        groups = open_groups(settings, clock, parts.log, agreement.coordination, channels, parts.failed)
-        parts.services += (await stack.enter_async_context(groups)).services
+        groups = await stack.enter_async_context(
+            open_groups(settings, clock, parts.log, agreement.coordination, channels, parts.failed)
+        )
+        parts.services += groups.services
+        parts.pings["mysql" if settings.mysql else "groups"] = groups.ping
     if "history" in roles:
         parts.services += (await stack.enter_async_context(open_history(parts.store))).services
     if "delivery" in roles:

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import MetaData
 
-from svc.backends.outbox import Outbox, outbox_table
+from svc.backends.outbox import Outbox
 from svc.backends.sql import Sql, open_sql
 from svc.kernel.eventlog import Entry
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind, Record, decode, from_system, to_entry
 from svc.kernel.shards import FixedShards, ShardMap
+from tests.backends.boxes import BOXES, SCHEMA
 from tests.fakes import FakeClock, MemoryLog
+from tests.tables import PLACES, Place, tables
 
-METADATA = MetaData()
-TABLE = outbox_table(METADATA)
 SHARDS = FixedShards(ShardMap.initial(5))
 
 
@@ -29,9 +29,15 @@ def keys(entries: list[Entry]) -> list[str]:
     return [decode(entry.value).client_message_id for entry in entries]
 
 
+@pytest.fixture(params=PLACES)
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with tables(request.param, tmp_path / "box.sqlite", SCHEMA) as made:
+        yield made
+
+
 @pytest.fixture
-async def sql(tmp_path: Path) -> AsyncIterator[Sql]:
-    async with open_sql(tmp_path / "box.sqlite", METADATA, 1) as opened:
+async def sql(place: Place) -> AsyncIterator[Sql]:
+    async with open_sql(place, SCHEMA) as opened:
         yield opened
 
 
@@ -42,7 +48,7 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def outbox(sql: Sql, log: MemoryLog) -> Outbox:
-    return Outbox(sql, TABLE, log, SHARDS, FakeClock())
+    return Outbox(sql, BOXES, log, SHARDS, FakeClock())
 
 
 async def add(sql: Sql, outbox: Outbox, *records: Record) -> None:
@@ -101,7 +107,7 @@ async def test_records_are_sent_in_the_order_of_their_commits(sql: Sql, log: Mem
 async def test_what_a_dead_process_left_is_sent_at_start(sql: Sql, log: MemoryLog, outbox: Outbox) -> None:
     """Commit, crash, start: the record is sent by whoever comes next."""
     await add(sql, outbox, record(1))
-    successor = Outbox(sql, TABLE, log, SHARDS, FakeClock())
+    successor = Outbox(sql, BOXES, log, SHARDS, FakeClock())
     async with owned(successor.run(), "outbox"):
         assert keys(await log.holds(1)) == ["k1"]
 
@@ -123,16 +129,17 @@ async def test_it_waits_for_the_log_and_says_so_once(
     caplog.set_level(logging.INFO, "svc.backends.outbox")
     log.down = True
 
-    async def said_so() -> bool:
+    async def said(lines: int) -> bool:
         await asyncio.sleep(0)
-        return bool(caplog.records)
+        return len(caplog.records) == lines
 
     async with owned(outbox.run(), "outbox"):
         await add(sql, outbox, record(1))
-        await until(said_so)
+        await until(partial(said, 1))
         log.down = False
         assert keys(await log.holds(1)) == ["k1"]
         await emptied(outbox)
+        await until(partial(said, 2))
     assert [line.message for line in caplog.records] == [
         "the outbox of box waits: the log is down",
         "the outbox of box sends again",

@@ -78,11 +78,11 @@ class Surface:
 
 
 @asynccontextmanager
-async def open_surface(folder: Path) -> AsyncIterator[Surface]:
-    """Serve groups from a folder, as a process would."""
+async def open_surface(folder: Path, mysql: str) -> AsyncIterator[Surface]:
+    """Serve groups from a folder, or where `mysql` says, as a process would."""
     clock, registry = SystemClock(), ProcessRegistry()
     channels = Channels(registry, INNER_TOKEN)
-    settings = for_tests(folder, group_max_members=10)
+    settings = for_tests(folder, group_max_members=10, mysql=mysql)
     chain = CallChain(
         TokenVerifier(_jwks, clock),
         Access(PUBLIC_METHODS, frozenset(f"/{DIRECTORY.full_name}/{m.name}" for m in DIRECTORY.methods), INNER_TOKEN),

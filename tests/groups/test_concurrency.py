@@ -10,8 +10,8 @@ from svc.kernel.errors import NotFound, StonechatError
 from tests.groups.world import World, open_world, replay
 
 
-async def test_two_adds_at_the_same_time_take_two_versions(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as one, open_world(tmp_path) as other:
+async def test_two_adds_at_the_same_time_take_two_versions(tmp_path: Path, mysql: str) -> None:
+    async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:
         group_id = await one.group("u1")
         added = await asyncio.gather(
             *(one.groups.add("u1", group_id, [f"u{number}"]) for number in range(2, 7)),
@@ -21,16 +21,16 @@ async def test_two_adds_at_the_same_time_take_two_versions(tmp_path: Path) -> No
         assert replay(await one.records(group_id)) == await other.table(group_id)
 
 
-async def test_the_same_request_twice_at_the_same_time_makes_one_group(tmp_path: Path) -> None:
+async def test_the_same_request_twice_at_the_same_time_makes_one_group(tmp_path: Path, mysql: str) -> None:
     wanted = NewGroup("Chess", ("u2",), "request-1")
-    async with open_world(tmp_path) as one, open_world(tmp_path) as other:
+    async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:
         made = await asyncio.gather(*(world.groups.create("u1", wanted) for world in (one, other) * 3))
         [group_id] = {membership.group.group_id for membership in made}
         assert len(await one.records(group_id)) == 1
 
 
-async def test_when_everybody_leaves_at_once_somebody_owned_the_group_until_the_end(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as one, open_world(tmp_path) as other:
+async def test_when_everybody_leaves_at_once_somebody_owned_the_group_until_the_end(tmp_path: Path, mysql: str) -> None:
+    async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:
         group_id = await one.group("u1", "u2", "u3", "u4")
         await asyncio.gather(
             *(one.groups.leave(user_id, group_id) for user_id in ("u1", "u2")),
@@ -42,8 +42,10 @@ async def test_when_everybody_leaves_at_once_somebody_owned_the_group_until_the_
         assert replay(records) == {}
 
 
-async def test_what_is_asked_of_a_member_who_leaves_meanwhile_happens_before_or_not_at_all(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as one, open_world(tmp_path) as other:
+async def test_what_is_asked_of_a_member_who_leaves_meanwhile_happens_before_or_not_at_all(
+    tmp_path: Path, mysql: str
+) -> None:
+    async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:
         group_id = await one.group("u1", "u2")
         given, _ = await asyncio.gather(
             one.groups.set_role("u1", group_id, "u2", Role.OWNER),
@@ -55,9 +57,9 @@ async def test_what_is_asked_of_a_member_who_leaves_meanwhile_happens_before_or_
         assert replay(await one.records(group_id)) == {"u1": Role.OWNER}
 
 
-async def test_a_change_that_fails_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_change_that_fails_leaves_nothing(tmp_path: Path, mysql: str) -> None:
     """The members, the version and the record belong together, also when the block ends badly after all were written."""
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, mysql=mysql) as world:
         group_id = await world.group("u1", "u2")
         before = await world.groups.get("u1", group_id), await world.table(group_id), await world.records(group_id)
         with pytest.raises(StonechatError, match="in the end"):

@@ -101,8 +101,8 @@ async def do(world: World, group_id: str, what: str, caller: str, *arguments: ob
 
 
 @pytest.fixture
-async def small_world(tmp_path):
-    async with open_world(tmp_path, max_members=MAX_MEMBERS) as opened:
+async def small_world(tmp_path, mysql):
+    async with open_world(tmp_path, max_members=MAX_MEMBERS, mysql=mysql) as opened:
         yield opened
 
 

@@ -16,9 +16,9 @@ MEMBER, ADMIN, OWNER = Role
 
 
 @pytest.fixture
-async def small_world(tmp_path: Path) -> AsyncIterator[World]:
+async def small_world(tmp_path: Path, mysql: str) -> AsyncIterator[World]:
     """Groups of three at most."""
-    async with open_world(tmp_path, max_members=3) as opened:
+    async with open_world(tmp_path, max_members=3, mysql=mysql) as opened:
         yield opened
 
 

@@ -105,11 +105,11 @@ async def test_while_nobody_can_say_who_exists_nobody_is_added(surface: Surface)
     assert (seen.group.member_count, seen.group.version) == (2, 1)
 
 
-async def test_restarting_loses_nothing(tmp_path: Path) -> None:
+async def test_restarting_loses_nothing(tmp_path: Path, mysql: str) -> None:
     request = pb.CreateGroupRequest(name="Chess", member_ids=["u2"], client_request_id="request-1")
-    async with open_surface(tmp_path) as before:
+    async with open_surface(tmp_path, mysql) as before:
         created = await before.call("u1", "CreateGroup", request)
-    async with open_surface(tmp_path) as after:
+    async with open_surface(tmp_path, mysql) as after:
         assert await after.call("u1", "CreateGroup", request) == created
         assert [record.version for record in await after.sent(1)] == [1]
 

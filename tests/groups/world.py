@@ -11,12 +11,13 @@ from stonechat.groups.v1.membership_pb2 import MembershipChange
 from svc.backends.outbox import Outbox
 from svc.backends.sql import Sql, open_sql
 from svc.backends.sqlite_log import open_event_log
-from svc.groups.adapters.sql import MEMBERS, METADATA, OUTBOX, SCHEMA_VERSION, SqlGroups
+from svc.groups.adapters.sql import MEMBERS, OUTBOX, SCHEMA, SqlGroups
 from svc.groups.groups import Groups
 from svc.groups.model import NewGroup, Role
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.record import Record, decode
 from svc.kernel.shards import FixedShards, ShardMap
+from tests.tables import parsed
 
 NOW_US = 1_800_000_000_000_000
 USERS = tuple(f"u{number}" for number in range(1, 21))
@@ -71,8 +72,9 @@ class World:
 
     async def records(self, group_id: str) -> list[Record]:
         """The records of a group's changes, in the order in which they will be sent."""
+        waiting = OUTBOX.records.c
         async with self.sql.read() as connection:
-            query = select(OUTBOX).where(OUTBOX.c.conversation_id == group_id).order_by(OUTBOX.c.id)
+            query = select(OUTBOX.records).where(waiting.conversation_id == group_id).order_by(waiting.id)
             return [decode(row.record) for row in await connection.execute(query)]
 
     async def last_change(self, group_id: str) -> MembershipChange:
@@ -81,13 +83,13 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, max_members: int = 100) -> AsyncIterator[World]:
-    """A world in a folder; several may share one, as instances of the service share a database."""
+async def open_world(folder: Path, max_members: int = 100, mysql: str = "") -> AsyncIterator[World]:
+    """A world in a folder, its tables there or where `mysql` says; several may share one, as instances share a database."""
     clock = FixedClock()
     ids = SnowflakeGenerator(clock)
     async with (
         open_event_log(folder / "log.sqlite", clock) as log,
-        open_sql(folder / "groups.sqlite", METADATA, SCHEMA_VERSION) as sql,
+        open_sql(parsed(mysql) if mysql else folder / "groups.sqlite", SCHEMA) as sql,
     ):
         store = SqlGroups(sql, Outbox(sql, OUTBOX, log, FixedShards(ShardMap.initial(5)), clock), ids)
         yield World(Groups(store, AccountsOf(USERS), ids, clock, max_members), store, sql)

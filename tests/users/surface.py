@@ -1,5 +1,6 @@
 """The users service as it is met: a real server on a loopback port behind the real call chain, and time that tests move."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -23,6 +24,7 @@ from svc.kernel.settings import Settings, for_tests
 from svc.kernel.shards import FixedShards, ShardMap
 from svc.users.wiring import UsersService, open_users
 from tests.fakes import FakeClock, MemoryLog
+from tests.tables import command, parsed
 
 INNER_TOKEN = "inner"
 DIRECTORY = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"]
@@ -33,7 +35,7 @@ PASSWORD = "correct horse"
 class Surface:
     """A client's end, and a look at the log."""
 
-    folder: Path
+    settings: Settings
     channel: grpc.aio.Channel
     clock: FakeClock
     log: MemoryLog
@@ -86,14 +88,23 @@ class Surface:
         """Whom an access token proves, as every service checks it."""
         return await self.verifier.verify(access_token)
 
-    def tables(self) -> bytes:
-        """Everything that is kept, as bytes on the disk."""
-        return b"".join(file.read_bytes() for file in self.folder.glob("users.sqlite*"))
+    async def kept(self) -> bytes:
+        """Everything that is kept, as bytes on the disk or in the rows of all tables."""
+        if not self.settings.mysql:
+            return await asyncio.to_thread(self._files)
+        name = parsed(self.settings.mysql).name
+        rows: list[object] = []
+        for (table,) in await command(self.settings.mysql, f"SHOW TABLES IN {name}"):
+            rows += await command(self.settings.mysql, f"SELECT * FROM {name}.{table}")
+        return repr(rows).encode()
+
+    def _files(self) -> bytes:
+        return b"".join(file.read_bytes() for file in self.settings.data_dir.glob("users.sqlite*"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Another process holds the database."""
-        with closing(sqlite3.connect(self.folder / "users.sqlite", isolation_level=None)) as other:
+        with closing(sqlite3.connect(self.settings.data_dir / "users.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
 
@@ -107,7 +118,7 @@ async def _call(method: Any, request: object, metadata: Sequence[tuple[str, str]
 
 @asynccontextmanager
 async def open_surface(folder: Path, clock: FakeClock, log: MemoryLog, **overrides: Any) -> AsyncIterator[Surface]:
-    """Serve users from a folder, as a process would."""
+    """Serve users from a folder, or where `mysql` says, as a process would."""
     settings: Settings = for_tests(folder, **overrides)
     async with open_users(settings, clock, log, FixedShards(ShardMap.initial(5))) as service:
         verifier = TokenVerifier(service.jwks, clock)
@@ -118,7 +129,7 @@ async def open_surface(folder: Path, clock: FakeClock, log: MemoryLog, **overrid
             _served(chain, service.services) as address,
             grpc.aio.insecure_channel(address) as channel,
         ):
-            yield Surface(folder, channel, clock, log, service, verifier)
+            yield Surface(settings, channel, clock, log, service, verifier)
 
 
 @asynccontextmanager

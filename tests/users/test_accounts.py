@@ -7,7 +7,7 @@ import pytest
 
 from stonechat.users.v1 import directory_service_pb2 as directory
 from stonechat.users.v1 import user_service_pb2 as pb
-from svc.backends import sql
+from svc.backends import sql_sqlite
 from svc.kernel.errors import (
     NotFound,
     PermissionDenied,
@@ -158,32 +158,32 @@ async def test_no_secret_is_kept_in_the_clear(surface: Surface) -> None:
     """Neither passwords nor tokens can be read from the disk."""
     await surface.register("alice", "a very secret password")
     signed_in = await surface.sign_in("alice", "a very secret password")
-    kept = await asyncio.to_thread(surface.tables)
+    kept = await surface.kept()
     assert b"alice" in kept
     for secret in ("a very secret password", signed_in.refresh_token.split(".")[2], signed_in.access_token):
         assert secret.encode() not in kept
 
 
-async def test_users_are_there_after_a_restart(tmp_path: Path, clock: FakeClock, log: MemoryLog) -> None:
+async def test_users_are_there_after_a_restart(tmp_path: Path, clock: FakeClock, log: MemoryLog, mysql: str) -> None:
     """Accounts, devices and the keys of tokens: nobody has to sign in again."""
-    async with open_surface(tmp_path, clock, log) as surface:
+    async with open_surface(tmp_path, clock, log, mysql=mysql) as surface:
         await surface.register("alice")
         signed_in = await surface.sign_in("alice")
-    async with open_surface(tmp_path, clock, log) as surface:
+    async with open_surface(tmp_path, clock, log, mysql=mysql) as surface:
         assert (await surface.identity(signed_in.access_token)).user_id == signed_in.user_id
         assert (await surface.refresh(signed_in.refresh_token)).device_id == signed_in.device_id
         assert (await surface.sign_in("alice")).user_id == signed_in.user_id
 
 
 async def test_a_stronger_cost_replaces_the_hash_at_the_next_sign_in(
-    tmp_path: Path, clock: FakeClock, log: MemoryLog
+    tmp_path: Path, clock: FakeClock, log: MemoryLog, mysql: str
 ) -> None:
     """Hashes made with yesterday's parameters do not stay."""
-    async with open_surface(tmp_path, clock, log) as surface:
+    async with open_surface(tmp_path, clock, log, mysql=mysql) as surface:
         await surface.register("alice")
-    async with open_surface(tmp_path, clock, log, password_cost="normal") as surface:
+    async with open_surface(tmp_path, clock, log, mysql=mysql, password_cost="normal") as surface:
         await surface.sign_in("alice")
-        assert b"$m=65536,t=3,p=4$" in await asyncio.to_thread(surface.tables)
+        assert b"$m=65536,t=3,p=4$" in await surface.kept()
         assert (await surface.sign_in("alice")).user_id
 
 
@@ -191,7 +191,7 @@ async def test_a_busy_database_is_unavailable_not_internal(
     tmp_path: Path, clock: FakeClock, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller is told to come back, and nothing was half done."""
-    monkeypatch.setattr(sql, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sql_sqlite, "_BUSY_SECONDS", 0.1)
     async with open_surface(tmp_path, clock, log) as surface:
         with surface.locked(), pytest.raises(Unavailable, match="busy"):
             await surface.register("alice", client_request_id="one")

@@ -11,10 +11,11 @@ from svc.backends.outbox import Outbox
 from svc.backends.sql import open_sql
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.shards import FixedShards, ShardMap
-from svc.users.adapters.sql import METADATA, OUTBOX, SCHEMA_VERSION, SqlAccounts, SqlDevices, SqlKeys
+from svc.users.adapters.sql import OUTBOX, SCHEMA, SqlAccounts, SqlDevices, SqlKeys
 from svc.users.model import DEVICE_KEPT_US, Account, Device, User
 from svc.users.refresh import RefreshState, RefreshTokens, begin, renewed
 from tests.fakes import FakeClock, MemoryLog
+from tests.tables import parsed
 
 ALICE = Account(User("u1", "alice", "Alice", 1), "hash", "")
 TOKENS = RefreshTokens(bytes(32))
@@ -36,9 +37,9 @@ class Tables:
 
 
 @pytest.fixture
-async def tables(tmp_path: Path) -> AsyncIterator[Tables]:
+async def tables(tmp_path: Path, mysql: str) -> AsyncIterator[Tables]:
     clock = FakeClock()
-    async with open_sql(tmp_path / "users.sqlite", METADATA, SCHEMA_VERSION) as sql:
+    async with open_sql(parsed(mysql) if mysql else tmp_path / "users.sqlite", SCHEMA) as sql:
         outbox = Outbox(sql, OUTBOX, MemoryLog(), FixedShards(ShardMap.initial(5)), clock)
         opened = Tables(SqlAccounts(sql), SqlDevices(sql, outbox, SnowflakeGenerator(clock)), SqlKeys(sql), outbox)
         assert await opened.accounts.add(ALICE)

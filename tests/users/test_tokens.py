@@ -83,9 +83,12 @@ async def test_a_new_key_is_published_before_it_signs(surface: Surface) -> None:
     assert [key["kid"] for key in await published(surface)] == [second]
 
 
-async def test_instances_share_their_keys(tmp_path: Path, clock: FakeClock, log: MemoryLog) -> None:
+async def test_instances_share_their_keys(tmp_path: Path, clock: FakeClock, log: MemoryLog, mysql: str) -> None:
     """What one instance signs the other one publishes, and what one gives the other one refreshes."""
-    async with open_surface(tmp_path, clock, log) as one, open_surface(tmp_path, clock, log) as other:
+    async with (
+        open_surface(tmp_path, clock, log, mysql=mysql) as one,
+        open_surface(tmp_path, clock, log, mysql=mysql) as other,
+    ):
         signed_in = await one.somebody()
         assert (await other.identity(signed_in.access_token)).user_id == signed_in.user_id
         assert (await other.refresh(signed_in.refresh_token)).device_id == signed_in.device_id

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -24,15 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from svc.backends.outbox import Outbox, outbox_table
-from svc.backends.sql import Sql, fixed_bytes, free_text, key_text
+from svc.backends.outbox import Outbox, OutboxTables
+from svc.backends.sql import Schema, Sql
+from svc.backends.sql_columns import fixed_bytes, free_text, key_text
 from svc.groups import wire
 from svc.groups.model import Change, Founding, Group, Member, Membership, Role
 from svc.kernel.ids import SnowflakeGenerator
 
-SCHEMA_VERSION = 1
+SCHEMA = Schema("groups", 2, Path(__file__).parent / "versions")
 METADATA = MetaData()
-OUTBOX = outbox_table(METADATA)
+OUTBOX = OutboxTables.of("groups_outbox", METADATA)
 # A caller that is told of a change and then sends to the group finds the change before its message in the log.
 _SETTLE_SECONDS = 2.0
 
@@ -102,7 +104,7 @@ class SqlGroups:
             if standing is None:
                 raise
             return standing
-        await self._outbox.settled(_SETTLE_SECONDS)
+        await self._outbox.settled(group.group_id, _SETTLE_SECONDS)
         return founding
 
     async def membership(self, group_id: str, user_id: str) -> Membership | None:
@@ -126,7 +128,7 @@ class SqlGroups:
                 yield None
             else:
                 yield LockedRows(connection, self._send, _group(row), caller)
-        await self._outbox.settled(_SETTLE_SECONDS)
+        await self._outbox.settled(group_id, _SETTLE_SECONDS)
 
     async def members(self, group_id: str, after: str, limit: int) -> Sequence[Member]:
         query = (

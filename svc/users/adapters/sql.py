@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -24,16 +25,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from svc.backends.outbox import Outbox, outbox_table
-from svc.backends.sql import Sql, fixed_bytes, free_text, key_text
+from svc.backends.outbox import Outbox, OutboxTables
+from svc.backends.sql import Schema, Sql
+from svc.backends.sql_columns import fixed_bytes, free_text, key_text
 from svc.kernel.ids import SnowflakeGenerator
 from svc.users import wire
 from svc.users.model import Account, Device, DevicePlace, SigningKey, User
 from svc.users.refresh import Exchange, RefreshState
 
-SCHEMA_VERSION = 1
+SCHEMA = Schema("users", 2, Path(__file__).parent / "versions")
 METADATA = MetaData()
-OUTBOX = outbox_table(METADATA)
+OUTBOX = OutboxTables.of("users_outbox", METADATA)
 
 USERS = Table(
     "users",

@@ -1,0 +1,1 @@
+"""How the tables of users became what they are (svc.backends.sql_schema)."""
