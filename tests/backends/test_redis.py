@@ -11,9 +11,12 @@ import pytest
 
 from svc.backends.breaker import FAILURES
 from svc.backends.redis import Client, Redis, open_redis
+from svc.backends.redis_buckets import RedisBuckets
+from svc.delivery.adapters.redis import RedisHeads
 from svc.kernel import addresses
 from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, Unavailable
+from svc.kernel.limits import Rate, Spent
 from tests.real import address, private_backends, unique
 
 pytestmark = pytest.mark.real
@@ -49,6 +52,18 @@ async def until_it_answers(redis: Redis) -> None:
                 return
             except Unavailable:
                 await asyncio.sleep(0.05)
+
+
+async def until_all_serve(redis: Redis) -> None:
+    """Wait until each node of a young cluster knows that it is one."""
+    for number in range(30):
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await put(redis, f"{{{number}}}:x", f"{{{number}}}:x")
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.05)
 
 
 async def until_refused_at_once(redis: Redis) -> None:
@@ -150,9 +165,8 @@ async def test_a_cluster_is_known_by_asking_any_of_it(tmp_path: Path):
         url = backends.address("redis3")
         first = url.removeprefix("redis://").partition(",")[0]
         async with session(f"redis://{first}/one"), session(url) as redis:
+            await until_all_serve(redis)
             names = [f"{{{number}}}:x" for number in range(30)]
-            for name in names:
-                await put(redis, name, name)
             assert [await get(redis, name) for name in names] == names
             both = [redis.key(name) for name in ("{7}:x", "{7}:y")]
             assert await redis.ask("both", lambda client: client.mget(both)) == [b"{7}:x", None]
@@ -193,6 +207,22 @@ async def server_behind_tls(folder: Path) -> AsyncIterator[tuple[str, Path]]:
     finally:
         server.terminate()
         await server.wait()
+
+
+async def test_what_is_kept_in_redis_is_kept_in_a_cluster(tmp_path: Path):
+    """Each thing in one place, many things in many."""
+    async with private_backends(tmp_path, "redis3") as backends, session(backends.address("redis3", "one")) as redis:
+        await until_all_serve(redis)
+        heads = RedisHeads(redis)
+        for partition in range(8):
+            await heads.write(f"0.{partition}", 0, 5, 5, {"a": partition + 1, "b": 1})
+        assert [await heads.read(f"0.{number}", ["b", "a"]) for number in range(8)] == [
+            (5, {"b": 1, "a": number + 1}) for number in range(8)
+        ]
+        rate = Rate(per_second=0.001, burst=100)
+        spent = [Spent(f"u{number}", "Send", rate, number) for number in range(50)]
+        levels = await RedisBuckets(redis).spend(spent)
+        assert levels == pytest.approx([100 - number for number in range(50)], abs=0.5)
 
 
 async def test_a_server_behind_tls_is_checked(tmp_path: Path):

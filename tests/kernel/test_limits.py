@@ -1,12 +1,16 @@
-"""Token buckets, compared with a model that remembers everything."""
+"""Token buckets, compared with a model that remembers everything; and several instances that share them."""
+
+import asyncio
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from svc.kernel.errors import RateLimited
-from svc.kernel.limits import Rate, RateLimiter
+from svc.kernel.lifecycle import owned
+from svc.kernel.limits import PORTIONS, Rate, RateLimiter
 from tests.fakes import FakeClock
+from tests.kernel.model_pool import ModelPool
 
 
 def allowed(limiter: RateLimiter, who: str, what: str, rate: Rate) -> bool:
@@ -80,3 +84,77 @@ def test_memory_is_bounded_and_those_who_called_lately_are_remembered():
         if number % 50 == 0:
             assert not allowed(limiter, "busy", "Send", rate)
     assert len(limiter._buckets) == 100
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(10, 40),
+    st.integers(1, 5),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 4), st.integers(1, 30)), max_size=60),
+)
+def test_instances_that_share_keep_nearly_to_one_limit(
+    per_second: int, burst: int, instances: int, calls: list[tuple[int, int, int]]
+):
+    """Together no more than burst and rate, and two portions for each of them. And one alone, never less than its due."""
+
+    async def play() -> None:
+        clock = FakeClock()
+        pool, rate = ModelPool(clock), Rate(per_second, burst)
+        limiters = [RateLimiter(clock) for _ in range(instances)]
+        for limiter in limiters:
+            limiter._shared = True
+        began, taken, alone = clock.monotonic(), 0, RateLimiter(clock)
+        for wait_ms, which, count in calls:
+            clock.advance(wait_ms / 1000)
+            for _ in range(count):
+                limiter = limiters[which % instances]
+                got = allowed(limiter, "u1", "Send", rate)
+                taken += got
+                if instances == 1:
+                    assert got == allowed(alone, "u1", "Send", rate)
+                if limiter._due:
+                    await limiter.tell(pool)
+            assert taken <= burst + per_second * (clock.monotonic() - began) + 2 * instances * burst / PORTIONS + 1e-6
+
+    asyncio.run(play())
+
+
+async def test_what_one_instance_gave_out_the_others_do_not_have():
+    """As soon as the pool has told them."""
+    clock = FakeClock()
+    pool, rate = ModelPool(clock), Rate(per_second=1, burst=100)
+    one, other = RateLimiter(clock), RateLimiter(clock)
+    async with owned(one.share(pool), "one"), owned(other.share(pool), "other"):
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert sum([allowed(one, "u1", "Send", rate) for _ in range(150)]) == 100
+        for _ in range(10):
+            await asyncio.sleep(0)
+        given = 0
+        for _ in range(150):
+            given += allowed(other, "u1", "Send", rate)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert given <= 100 / PORTIONS
+        assert allowed(other, "u2", "Send", rate)
+
+
+async def test_without_the_pool_each_keeps_the_limit_alone():
+    """And when it is back, it is gone by again."""
+    clock = FakeClock()
+    pool, rate = ModelPool(clock), Rate(per_second=1, burst=100)
+    pool.down = True
+    one = RateLimiter(clock)
+    async with owned(one.share(pool), "one"):
+        await asyncio.sleep(0)
+        given = 0
+        for _ in range(150):
+            given += allowed(one, "u1", "Send", rate)
+            await asyncio.sleep(0)
+        assert given == 100
+        pool.down = False
+        clock.advance(1000)
+        assert sum([allowed(one, "u1", "Send", rate) for _ in range(150)]) == 100
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert pool._buckets["u1", "Send"][0] == 0
