@@ -5,7 +5,7 @@ from svc.kernel.errors import FailedPrecondition
 
 
 async def migrate() -> int:
-    """Migrate every back end that is set; returns the exit code. May be run again, and by several at once. Raises StartError."""
+    """Migrate every back end that is set; returns the exit code. May be run again, by several at once. Raises StartError."""
     settings = settings_module.load()
     cassandra, mysql = settings.cassandra_address(), settings.mysql_address()
     if cassandra is None and mysql is None:

@@ -92,8 +92,8 @@ class KeyStore(Protocol):
         """All of them, the oldest first, by (created_us, key_id)."""
         ...
 
-    async def add_signing_key(self, key: SigningKey) -> None:
-        """Store a new one."""
+    async def add_signing_key(self, key: SigningKey, since_us: int) -> None:
+        """Store a new one, unless one was made at `since_us` or later: of instances that find that it is time, one does it."""
         ...
 
     async def drop_signing_keys(self, key_ids: Sequence[str]) -> None:

@@ -88,7 +88,8 @@ class AccessTokens:
         keys = await self._store.signing_keys()
         if not keys or now_us - keys[-1].created_us >= ROTATE_US:
             private = Ed25519PrivateKey.generate().private_bytes_raw()
-            await self._store.add_signing_key(SigningKey(secrets.token_hex(8), private, now_us))
+            since_us = now_us - ROTATE_US + 1
+            await self._store.add_signing_key(SigningKey(secrets.token_hex(8), private, now_us), since_us)
             keys = await self._store.signing_keys()
         gone = {key.key_id for key in ended(keys, now_us)}
         if gone:

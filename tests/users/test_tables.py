@@ -1,5 +1,6 @@
 """The tables: what belongs together is stored together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from svc.backends.sql import open_sql
 from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.shards import FixedShards, ShardMap
 from svc.users.adapters.sql import OUTBOX, SCHEMA, SqlAccounts, SqlDevices, SqlKeys
-from svc.users.model import DEVICE_KEPT_US, Account, Device, User
+from svc.users.model import DEVICE_KEPT_US, Account, Device, SigningKey, User
 from svc.users.refresh import RefreshState, RefreshTokens, begin, renewed
 from tests.fakes import FakeClock, MemoryLog
 from tests.tables import parsed
@@ -107,6 +108,14 @@ async def test_a_hash_is_replaced_only_if_it_is_still_the_one(tables: Tables) ->
     account = await tables.accounts.named("alice")
     assert account is not None
     assert account.password_hash == "new"
+
+
+async def test_one_of_many_who_make_a_signing_key_makes_it(tables: Tables) -> None:
+    """At the same moment, with clocks that differ; none while there is a younger one."""
+    for since_us, expected in ((1, 1), (100, 1), (201, 2)):
+        made = [SigningKey(f"{since_us} {number}", bytes(32), since_us + number) for number in range(8)]
+        await asyncio.gather(*(tables.keys.add_signing_key(key, since_us - 100) for key in made))
+        assert len(await tables.keys.signing_keys()) == expected
 
 
 async def test_the_first_key_of_refresh_tokens_stays(tables: Tables) -> None:

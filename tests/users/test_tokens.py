@@ -1,6 +1,8 @@
 """Access tokens: everybody can check them, and keys change without anybody noticing."""
 
+import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import jwt
@@ -92,6 +94,27 @@ async def test_instances_share_their_keys(tmp_path: Path, clock: FakeClock, log:
         signed_in = await one.somebody()
         assert (await other.identity(signed_in.access_token)).user_id == signed_in.user_id
         assert (await other.refresh(signed_in.refresh_token)).device_id == signed_in.device_id
+
+
+async def test_instances_that_start_at_once_agree_on_their_keys(
+    tmp_path: Path, clock: FakeClock, log: MemoryLog, mysql: str
+) -> None:
+    """One key for access tokens and one for refresh tokens, whoever was first; later the next, the same for all."""
+    async with AsyncExitStack() as stack:
+        opening = [stack.enter_async_context(open_surface(tmp_path, clock, log, mysql=mysql)) for _ in range(4)]
+        # A file belongs to one process, and it is made by one: there only the first use comes at once.
+        surfaces = await asyncio.gather(*opening) if mysql else [await each for each in opening]
+        found = await asyncio.gather(*(published(surface) for surface in surfaces for _ in range(3)))
+        assert len(found[0]) == 1
+        assert all(keys == found[0] for keys in found)
+        signed_in = await surfaces[0].somebody()
+        for surface in surfaces:
+            assert (await surface.identity(signed_in.access_token)).user_id == signed_in.user_id
+            assert (await surface.refresh(signed_in.refresh_token)).device_id == signed_in.device_id
+        clock.advance(30 * DAY)
+        found = await asyncio.gather(*(published(surface) for surface in surfaces))
+        assert len(found[0]) == 2
+        assert all(keys == found[0] for keys in found)
 
 
 def test_every_key_is_published_for_as_long_as_its_tokens_last() -> None:

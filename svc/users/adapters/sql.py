@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -78,6 +79,9 @@ SECRETS = Table(
     Column("name", key_text(32), primary_key=True),
     Column("value", fixed_bytes(32), nullable=False),
 )
+
+# The row that is locked by who makes a signing key; no secret.
+_SIGNING_TURN = "signing keys are made"
 
 
 class SqlAccounts:
@@ -227,11 +231,23 @@ class SqlKeys:
             rows = await connection.execute(query)
             return [SigningKey(row.key_id, row.private, row.created_us) for row in rows]
 
-    async def add_signing_key(self, key: SigningKey) -> None:
+    async def add_signing_key(self, key: SigningKey, since_us: int) -> None:
+        try:
+            await self._add_signing_key(key, since_us)
+        except IntegrityError:
+            # Another instance made the first key of all just now.
+            await self._add_signing_key(key, since_us)
+
+    async def _add_signing_key(self, key: SigningKey, since_us: int) -> None:
+        turn = select(SECRETS.c.name).where(SECRETS.c.name == _SIGNING_TURN).with_for_update()
+        newest = select(func.max(SIGNING_KEYS.c.created_us))
         async with self._sql.write() as connection:
-            await connection.execute(
-                insert(SIGNING_KEYS).values(key_id=key.key_id, private=key.private, created_us=key.created_us)
-            )
+            if (await connection.execute(turn)).one_or_none() is None:
+                await connection.execute(insert(SECRETS).values(name=_SIGNING_TURN, value=bytes(32)))
+            made_us = (await connection.execute(newest)).scalar_one()
+            if made_us is None or made_us < since_us:
+                values = {"key_id": key.key_id, "private": key.private, "created_us": key.created_us}
+                await connection.execute(insert(SIGNING_KEYS).values(values))
 
     async def drop_signing_keys(self, key_ids: Sequence[str]) -> None:
         async with self._sql.write() as connection:
