@@ -7,6 +7,7 @@ group that has committed nothing (0.14.0 does not look at the error of the whole
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
@@ -35,6 +36,7 @@ class Places:
         self._address = address
         self._client: AIOKafkaClient | None = None
         self._opening = asyncio.Lock()
+        self._unanswered_since: float | None = None
         self._coordinators: dict[str, int] = {}
 
     async def ping(self) -> None:
@@ -106,27 +108,35 @@ class Places:
 
     async def _asked(self, what: str, ask: Callable[[AIOKafkaClient], Awaitable[T]]) -> T:
         trouble = ""
+        if self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
         with translated(what):
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    client = await self._open()
                     while True:
+                        client = await self._open()
                         try:
-                            return await ask(client)
+                            answer = await ask(client)
                         except KafkaError as error:
                             if not error.retriable:
                                 raise
                             trouble = shown(error)
+                        else:
+                            self._unanswered_since = None
+                            return answer
                         self._coordinators.clear()
                         await asyncio.sleep(random.uniform(0, _REPEAT_SECONDS))  # noqa: S311 - jitter, not a secret
                         await client.force_metadata_update()
             except TimeoutError as error:
-                # Perhaps every broker it knows has moved: the next call begins at the address.
-                await self.close()
                 raise Unavailable(f"Kafka has not {what} in time{trouble and ': '}{trouble}") from error
 
     async def _open(self) -> AIOKafkaClient:
         async with self._opening:
+            since = self._unanswered_since
+            if since is not None and time.monotonic() - since > CALL_SECONDS:
+                # Perhaps every broker that it knows has moved: begin at the address.
+                self._unanswered_since = None
+                await self.close()
             if self._client is None:
                 client = AIOKafkaClient(**options(self._address))
                 try:

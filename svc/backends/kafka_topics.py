@@ -41,10 +41,9 @@ async def ensure(address: Address, places: Places, partitions: int) -> None:
                 for topic in (named(address, topic) for topic in TOPICS):
                     if topic not in there:
                         await _create(admin, topic, partitions, int(address.option("replication", "3")))
-                    else:
-                        await _check_time(admin, topic)
-                for topic in (named(address, topic) for topic in TOPICS):
                     await _grow(admin, places, topic, partitions)
+                    while not await _has_time_of_log(admin, topic):  # noqa: ASYNC110 - the brokers tell each other
+                        await asyncio.sleep(_LOOK_SECONDS)
             finally:
                 await ended(admin.close())
 
@@ -65,18 +64,22 @@ async def _create(admin: AIOKafkaAdminClient, topic: str, partitions: int, repli
         )
 
 
-async def _check_time(admin: AIOKafkaAdminClient, topic: str) -> None:
-    """A topic that somebody else made may keep the time of the sender."""
+async def _has_time_of_log(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Whether the topic's settings are known, and right: one that somebody else made may keep the time of the sender."""
     (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {_TIME: None})])
-    for code, _, _, _, settings in answer.resources:
-        if code:
-            raise for_code(code)(f"settings of {topic}")
-        found = {name: value for name, value, *_ in settings}
-        if found.get(_TIME) != _SETTINGS[_TIME]:
-            raise StartError(
-                f"Kafka's topic {topic} has {_TIME}={found.get(_TIME)}: it must be {_SETTINGS[_TIME]}; set it before anything"
-                " is sent (kafka-configs.sh --alter)"
-            )
+    ((code, _, _, _, settings),) = answer.resources
+    error = for_code(code)
+    if code and error.retriable:
+        return False
+    if code:
+        raise error(f"settings of {topic}")
+    found = {name: value for name, value, *_ in settings}.get(_TIME)
+    if found != _SETTINGS[_TIME]:
+        raise StartError(
+            f"Kafka's topic {topic} has {_TIME}={found}: it must be {_SETTINGS[_TIME]}; set it before anything is sent"
+            " (kafka-configs.sh --alter)"
+        )
+    return True
 
 
 async def _grow(admin: AIOKafkaAdminClient, places: Places, topic: str, partitions: int) -> None:

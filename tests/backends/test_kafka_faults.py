@@ -136,19 +136,21 @@ async def test_a_coordinator_that_loads_is_not_taken_for_a_group_without_offsets
     async with open_kafka_log(address) as log:
         await log.ensure(1)
         async with asyncio.timeout(SECONDS):
+            await log.append(ACCEPTED, [Entry(0, "", b"") for _ in range(7)])
             for group in range(20):
                 await log.commit(f"group {group}", ACCEPTED, {0: 7})
         await kafka.kill("kafka")
         starting = asyncio.ensure_future(kafka.start("kafka"))
         answers: list[dict[int, int]] = []
         async with asyncio.timeout(SECONDS):
-            while len(answers) < 20:
+            while len(answers) < 40:
                 try:
-                    answers.append(await log.committed(f"group {len(answers)}", ACCEPTED))
+                    answers.append(await log.end_offsets(ACCEPTED))
+                    answers.append(await log.committed(f"group {len(answers) // 2}", ACCEPTED))
                 except Unavailable:
                     await asyncio.sleep(0)
         await starting
-        assert answers == [{0: 7}] * 20
+        assert answers == [{0: 7}] * len(answers)
 
 
 async def test_an_append_that_waits_too_long_is_not_stored_by_the_next_producer(kafka: real.Backends, address: Address):
