@@ -2,12 +2,13 @@
 
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 
 from svc.backends.zookeeper import ZooKeeper, open_zookeeper
 from svc.backends.zookeeper_coordination import open_coordination
@@ -50,7 +51,8 @@ class Ensemble:
         parsed = addresses.parse(addresses.ZOOKEEPER, self.url)
         client = KazooClient(",".join(parsed.host_ports()))
         client.start()
-        client.delete(f"/{parsed.name}", recursive=True)
+        with suppress(NoNodeError):
+            client.delete(f"/{parsed.name}", recursive=True)
         client.stop()
         client.close()
 

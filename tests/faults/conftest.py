@@ -1,6 +1,6 @@
 """Servers that are ended whatever becomes of the test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,11 +33,12 @@ def server(new_server: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
     """Many processes on the shared back ends, none started yet."""
     made = Installation(tmp_path)
     yield made
     made.discard()
+    await made.remove()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

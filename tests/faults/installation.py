@@ -7,7 +7,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import real
+from svc.kernel import addresses
+from tests import real, tables
+from tests.backends import cassandra as keyspaces
+from tests.backends.kafka import remove_topics
+from tests.contracts.coordinators import Ensemble
 from tests.faults.server import START_SECONDS, Server, until
 
 LAYOUT: Mapping[str, Sequence[str]] = {
@@ -72,7 +76,13 @@ class Installation:
     async def start(self) -> None:
         """Make the tables, start everything, and return when it serves."""
         await self.migrate()
-        await asyncio.gather(*(server.start() for server in self.processes.values()))
+        cores = asyncio.Semaphore(2)  # more at once would only be slower each
+
+        async def start(server: Server) -> None:
+            async with cores:
+                await server.start()
+
+        await asyncio.gather(*map(start, self.processes.values()))
         await self.serves()
 
     async def serves(self) -> None:
@@ -105,6 +115,15 @@ class Installation:
     async def stop(self) -> int:
         """SIGTERM to all; the highest exit code."""
         return max(await asyncio.gather(*(server.stop() for server in self.processes.values())))
+
+    async def remove(self) -> None:
+        """What it has left on the back ends, which others share."""
+        cassandra = addresses.parse(addresses.CASSANDRA, self.settings["CASSANDRA"])
+        await keyspaces.command(cassandra, f"DROP KEYSPACE IF EXISTS {cassandra.name}")
+        await remove_topics(addresses.parse(addresses.KAFKA, self.settings["KAFKA"]))
+        mysql = self.settings["MYSQL"]
+        await tables.command(mysql, f"DROP DATABASE IF EXISTS {tables.parsed(mysql).name}")
+        await asyncio.to_thread(Ensemble(self.settings["ZOOKEEPER"]).remove)
 
     def discard(self) -> None:
         """Whatever state they are in: end them."""
