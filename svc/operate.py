@@ -115,8 +115,8 @@ def verify(
     something is, 2 it could not look, and said why."""
     try:
         with closing(ProgressLine()) as progress:
-            folder = settings_module.load().data_dir if data_dir is None else data_dir
-            verdict = wiring.verify(folder, ledgers, only, settled, keep, SystemClock(), progress.told)
+            settings = settings_module.load()
+            verdict = wiring.verify(settings, data_dir, ledgers, only, settled, keep, SystemClock(), progress.told)
     except StonechatError as error:
         print(f"stonechat: {error.message}", file=sys.stderr)
         return _COULD_NOT_LOOK
