@@ -198,7 +198,7 @@ async def _connect(address: Address, tls: ssl.SSLContext | None, database: str) 
             host=host,
             port=port,
             user=address.user or "root",
-            password=address.password,
+            password=address.password.encode().decode("latin1"),  # the driver encodes it so, the server means UTF-8
             db=database or None,
             charset="utf8mb4",
             ssl=tls,
