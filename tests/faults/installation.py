@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,10 +89,13 @@ class Installation:
         await until(self._is_owned, "every partition has an owner", START_SECONDS)
 
     async def owners(self) -> dict[int, str]:
-        """Partition → the address of its owner."""
-        code, out, err = await self.command("partitions", "show", "--json")
-        assert code == 0, out + err
-        return {int(row["partition"]): row["owner"] for row in json.loads(out)["partitions"]}
+        """Partition → the address of its owner, empty for none."""
+        async with Ensemble(self.settings["ZOOKEEPER"]).coordination() as coordination:
+            claims = await coordination.read_claims()
+            return {
+                partition: claims[partition].instance.address if partition in claims else ""
+                for partition in range(coordination.shards.partitions)
+            }
 
     async def _is_owned(self) -> bool:
         owners = await self.owners()
