@@ -1,11 +1,15 @@
 """Keyspaces of a test's own."""
 
+import asyncio
+import atexit
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import acsylla
 
 from svc.backends.cassandra_connect import connected
+from svc.backends.cassandra_migrations import migrate
+from svc.backends.messages_cql import TABLES
 from svc.backends.sealing import Seal
 from svc.kernel import addresses
 from svc.kernel.addresses import Address
@@ -15,14 +19,33 @@ SEAL = Seal({1: bytes(range(32))})
 
 
 @asynccontextmanager
-async def keyspace(prefix: str = "test") -> AsyncIterator[Address]:
+async def keyspace() -> AsyncIterator[Address]:
     """The address of a keyspace that does not exist yet; what was made of it is removed when the block ends."""
-    name = unique(prefix)
-    place = addresses.parse(addresses.CASSANDRA, address("cassandra", name))
+    place = _new()
     try:
         yield place
     finally:
-        await command(place, f"DROP KEYSPACE IF EXISTS {name}")
+        await command(place, _drop(place))
+
+
+_free: list[Address] = []
+
+
+@asynccontextmanager
+async def tables() -> AsyncIterator[Address]:
+    """The address of a keyspace that has all tables, and nothing in them. Each is used by one test after the other, and
+    removed when the process ends: Cassandra keeps some memory for every table that there ever was."""
+    if _free:
+        place = _free.pop()
+        await asyncio.gather(
+            *(command(place, f"TRUNCATE {place.name}.{table}") for table in TABLES if table != "schema_versions")
+        )
+    else:
+        place = _new()
+        atexit.register(lambda: asyncio.run(command(place, _drop(place))))
+        await migrate(place)
+    yield place
+    _free.append(place)
 
 
 async def command(place: Address, text: str) -> list[tuple[object, ...]]:
@@ -30,3 +53,11 @@ async def command(place: Address, text: str) -> list[tuple[object, ...]]:
     async with connected(place, None) as session:
         result = await session.execute(acsylla.create_statement(text, timeout=30.0))
         return [row.as_tuple() for row in result.all()]
+
+
+def _new() -> Address:
+    return addresses.parse(addresses.CASSANDRA, address("cassandra", unique("test")))
+
+
+def _drop(place: Address) -> str:
+    return f"DROP KEYSPACE IF EXISTS {place.name}"

@@ -18,7 +18,7 @@ from svc.delivery import model
 from svc.kernel import addresses
 from svc.kernel.addresses import Address
 from svc.kernel.errors import StartError, Unavailable
-from tests.backends.cassandra import SEAL, command, keyspace
+from tests.backends.cassandra import SEAL, command, keyspace, tables
 from tests.real import private_backends
 
 pytestmark = pytest.mark.real
@@ -35,9 +35,8 @@ async def place() -> AsyncIterator[Address]:
 
 
 @pytest.fixture
-async def session(place: Address) -> AsyncIterator[Cassandra]:
-    await migrate(place)
-    async with open_cassandra(place, SEAL) as opened:
+async def session() -> AsyncIterator[Cassandra]:
+    async with tables() as place, open_cassandra(place, SEAL) as opened:
         yield opened
 
 

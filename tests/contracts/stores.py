@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from svc.backends.cassandra import open_cassandra
-from svc.backends.cassandra_migrations import migrate
 from svc.backends.messages_schema import SCHEMA
 from svc.backends.sqlite import open_database
 from svc.delivery.adapters.cassandra import CassandraMessageStore
 from svc.delivery.adapters.sqlite import SqliteMessageStore
 from svc.delivery.ports import MessageStore
+from svc.history.adapters import cassandra as history_cassandra
 from svc.history.adapters import sqlite as history_sqlite
 from svc.history.model import StoredEvent
 from svc.history.ports import MessageStore as History
+from svc.messaging.adapters.cassandra import CassandraConversations, CassandraReadMarks
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.model import Head
 from svc.messaging.ports import Conversations, ReadMarks
-from tests.backends.cassandra import SEAL, keyspace
+from tests.backends.cassandra import SEAL, tables
 from tests.contracts.stored import DIRECT
 
 
@@ -70,12 +71,7 @@ async def sqlite(folder: Path) -> AsyncIterator[Open]:
 
 @asynccontextmanager
 async def cassandra(folder: Path) -> AsyncIterator[Open]:
-    from svc.messaging.adapters.cassandra import CassandraConversations, CassandraReadMarks
-
-    from svc.history.adapters import cassandra as history_cassandra
-
-    async with keyspace("store") as place:
-        await migrate(place)
+    async with tables() as place:
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[Stores]:

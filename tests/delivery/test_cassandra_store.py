@@ -6,14 +6,13 @@ import pytest
 
 from stonechat.messaging.v1.conversation_event_pb2 import Message
 from svc.backends.cassandra import Cassandra, Insert, open_cassandra
-from svc.backends.cassandra_migrations import migrate
 from svc.backends.messages_schema import KEY_RETENTION_SECONDS, WITHDRAWN
 from svc.backends.sealing import Seal, UnreadableContentError
 from svc.delivery.adapters.cassandra import CassandraMessageStore
 from svc.delivery.model import BUCKET_EVENTS, Event, Position
 from svc.delivery.rounds import waves
 from svc.kernel.record import Kind
-from tests.backends.cassandra import SEAL, keyspace
+from tests.backends.cassandra import SEAL, tables
 from tests.contracts.stored import DIRECT, GROUP, Story
 
 pytestmark = pytest.mark.real
@@ -24,10 +23,8 @@ NEWEST = Position(1, 1 << 40)
 
 @pytest.fixture
 async def session() -> AsyncIterator[Cassandra]:
-    async with keyspace("store") as place:
-        await migrate(place)
-        async with open_cassandra(place, SEAL) as opened:
-            yield opened
+    async with tables() as place, open_cassandra(place, SEAL) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -93,6 +90,18 @@ async def test_withdrawn_content_is_empty_not_absent(session: Cassandra, store: 
     withdrawal = story.withdrawal(message)
     await store.write([message, withdrawal])
     assert await cell(session, 1) == (b"", WITHDRAWN + 2, WITHDRAWN + 2)
+
+
+async def test_a_changed_body_without_its_event_is_no_event(session: Cassandra, store: CassandraMessageStore):
+    """It may stand alone when the event was moved elsewhere: neither a head, nor a target, nor in the way of either."""
+    story = Story()
+    story.seqs[DIRECT] = 10
+    message = story.message("moved")
+    edit = story.edit(message, "changed")
+    await store.write([edit])
+    assert (await cell(session, message.seq))[1] == edit.seq
+    assert (await store.load({DIRECT: Position(0, 0)}))[DIRECT].rows == (edit.place(),)
+    assert set(await store.targets([(DIRECT, message.seq), (DIRECT, edit.seq)])) == {(DIRECT, edit.seq)}
 
 
 async def test_two_writers_of_an_event_write_the_same_cells(session: Cassandra, store: CassandraMessageStore):
