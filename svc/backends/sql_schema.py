@@ -33,12 +33,12 @@ class Schema:
 
 def upgrade(connection: Connection, schema: Schema, found: int) -> None:
     """Lead the tables from version `found` (0: there are none) to the newest. Blocks."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # whoever asked for this tells of it
     # Here, because loading them takes half a second, and most starts have nothing to do.
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # whoever asked for this tells of it
     scripts = ScriptDirectory(str(schema.versions), version_locations=[str(schema.versions)])
     context = MigrationContext.configure(
         connection,
