@@ -21,6 +21,21 @@ async def test_two_adds_at_the_same_time_take_two_versions(tmp_path: Path, mysql
         assert replay(await one.records(group_id)) == await other.table(group_id)
 
 
+async def test_a_crowd_that_changes_one_group_is_served_one_after_the_other(tmp_path: Path, mysql: str) -> None:
+    """More of them than there are connections; nobody is refused, nobody waits in a circle, no version is skipped."""
+    async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:
+        group_id = await one.group("u1", "u2", admins=["u2"])
+        first = (await one.groups.get("u1", group_id)).group.version
+        renamed = await asyncio.gather(
+            *(one.groups.rename("u1", group_id, f"one {number}") for number in range(30)),
+            *(other.groups.rename("u2", group_id, f"other {number}") for number in range(30)),
+        )
+        assert sorted(each.group.version for each in renamed) == list(range(first + 1, first + 61))
+        newest = max(renamed, key=lambda each: each.group.version)
+        assert (await other.groups.get("u1", group_id)).group == newest.group
+        assert len(await one.records(group_id)) == first + 60
+
+
 async def test_the_same_request_twice_at_the_same_time_makes_one_group(tmp_path: Path, mysql: str) -> None:
     wanted = NewGroup("Chess", ("u2",), "request-1")
     async with open_world(tmp_path, mysql=mysql) as one, open_world(tmp_path, mysql=mysql) as other:

@@ -120,7 +120,7 @@ async def _call(method: Any, request: object, metadata: Sequence[tuple[str, str]
 async def open_surface(folder: Path, clock: FakeClock, log: MemoryLog, **overrides: Any) -> AsyncIterator[Surface]:
     """Serve users from a folder, or where `mysql` says, as a process would."""
     settings: Settings = for_tests(folder, **overrides)
-    async with open_users(settings, clock, log, FixedShards(ShardMap.initial(5))) as service:
+    async with open_users(settings, clock, log, FixedShards(ShardMap.initial(5)), RateLimiter(clock)) as service:
         verifier = TokenVerifier(service.jwks, clock)
         inner = frozenset(f"/{DIRECTORY.full_name}/{method.name}" for method in DIRECTORY.methods)
         access = Access(PUBLIC_METHODS, inner, INNER_TOKEN)
