@@ -194,6 +194,7 @@ class StreamClient(Client):
         self.heard_at = time.monotonic()
         self._call: Any = None
         self._up = asyncio.Event()
+        self._writing = asyncio.Lock()
         self._newest = 0
         self._waiting: dict[int, asyncio.Future[Result | None]] = {}
         self.streams = 0
@@ -210,7 +211,7 @@ class StreamClient(Client):
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         send = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=client_message_id)
         try:
-            await self._call.write(messaging.ConnectRequest(request_id=number, send=send))
+            await self._write(messaging.ConnectRequest(request_id=number, send=send))
             result = await waiting
         except (grpc.RpcError, asyncio.InvalidStateError):
             return "", None
@@ -247,12 +248,17 @@ class StreamClient(Client):
                             waiting.set_result(None)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
+    async def _write(self, frame: messaging.ConnectRequest) -> None:
+        # One at a time: two writes at once break a call of grpc.aio ("Internal error from Core"), and nobody tells the server.
+        async with self._writing:
+            await self._call.write(frame)
+
     async def _one_stream(self) -> None:
         known = [
             messaging.KnownConversation(conversation_id=name, last_seq=seq)
             for name, seq in self.follower.begin().items()
         ]
-        await self._call.write(messaging.ConnectRequest(hello=messaging.Hello(known=known)))
+        await self._write(messaging.ConnectRequest(hello=messaging.Hello(known=known)))
         while (response := await self._call.read()) is not grpc.aio.EOF:
             self.heard_at = time.monotonic()
             for event in response.events:
