@@ -1,8 +1,9 @@
-"""A SQLite file opened for reading alone, whether others write to it or not. Blocks: for commands, not for services."""
+"""A SQLite file opened for reading alone, whether others write to it or not, and one to sort in. Blocks: for commands, not for
+services."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from svc.backends.sqlite import translate
@@ -31,6 +32,18 @@ def reading(path: Path, version: int = 1) -> Iterator[sqlite3.Connection]:
             connection.close()
     except sqlite3.Error as error:
         raise translate(error, path) from error
+
+
+@contextmanager
+def scratch() -> Iterator[sqlite3.Connection]:
+    """An empty database that lies on the disk, where temporary files do, as far as it is too large for memory; it is gone after
+    the block. Raises Unavailable when there is no room for it."""
+    try:
+        with closing(sqlite3.connect("", isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+            yield connection
+    except sqlite3.Error as error:
+        raise Unavailable(f"what is read cannot be sorted ({error}): make room where temporary files lie") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-DESCRIPTION = """Replays every conversation that is stored, and holds the ledgers that clients wrote against it. Works beside a
-running server and on the data folder of a stopped one; changes nothing. Exit code: 0 nothing is wrong, 1 something is, 2 it
-could not look."""
+DESCRIPTION = """Replays every conversation that is stored, and holds the ledgers that clients wrote against it. Works beside
+running servers, on the data folder of a stopped one, and on Cassandra; changes nothing. Exit code: 0 nothing is wrong, 1
+something is, 2 it could not look."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="ledger files, or folders of them (*.ledger)",
     )
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: STONECHAT_DATA_DIR)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="look into this data folder (default: at STONECHAT_CASSANDRA if that is set, else into STONECHAT_DATA_DIR)",
+    )
     parser.add_argument(
         "--conversation", action="append", default=[], metavar="ID", help="only this one; may be repeated"
     )

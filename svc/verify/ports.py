@@ -9,7 +9,7 @@ from svc.verify.testimony import Ledger, Problem, Said
 
 
 class Snapshot(Protocol):
-    """One conversation at one moment: nothing that is written meanwhile is seen by any of the calls."""
+    """One conversation at one moment: nothing that is stored meanwhile is judged by any of the calls."""
 
     def events(self) -> Iterator[StoredEvent]:
         """Every event in order of seq, streamed."""
@@ -27,8 +27,9 @@ class Snapshot(Protocol):
         """Events whose Snowflake others have as well, by Snowflake, then by seq."""
         ...
 
-    def lists(self, users: Iterable[str]) -> dict[str, Member]:
-        """What the lists of conversations of these users say of this one, and those of any others that have it."""
+    def lists(self, users: Iterable[str]) -> dict[str, Member | None]:
+        """What the lists of conversations of these users say of this one, and those of any others that have it; None: it was
+        changed after that moment."""
         ...
 
 

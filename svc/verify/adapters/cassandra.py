@@ -18,8 +18,9 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
-from typing import Any
+from functools import partial
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 from svc.backends.cassandra import Cassandra
 from svc.backends.cassandra_blocking import BlockingCassandra
@@ -31,6 +32,8 @@ from svc.kernel.clock import Clock
 from svc.kernel.record import Kind
 from svc.verify.model import Member, NamedKey, StoredEvent, Twin
 from svc.verify.ports import Snapshot
+
+T = TypeVar("T")
 
 SETTLED_SECONDS = 5.0
 _LOOKED_AHEAD = 1000  # conversations whose ends are read together: one wait for all of them
@@ -52,9 +55,7 @@ _KEYS = (
     "SELECT client_message_id, era, offset, seq, record_id, time_us, digest FROM idempotency_keys"
     " WHERE conversation_id = ? AND sender_id = ? AND client_message_id > ? LIMIT ?"
 )
-_LISTS = (
-    "SELECT user_id, version, member, seq FROM conversations_by_user WHERE user_id IN ? AND conversation_id = ?"
-)
+_LISTS = "SELECT user_id, version, member, seq FROM conversations_by_user WHERE user_id IN ? AND conversation_id = ?"
 _LISTED = "SELECT conversation_id, user_id FROM conversations_by_user WHERE user_id IN ?"
 
 _SCRATCH = f"""
@@ -67,3 +68,198 @@ CREATE TABLE listed (conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, PRIMA
   WITHOUT ROWID;
 """
 _UNREADABLE = b"\xff"  # what no body is
+
+
+class CassandraSnapshot:
+    """Serves `Snapshot` from a copy; lists are read anew."""
+
+    def __init__(self, copy: Snapshot, archive: "CassandraArchive", conversation_id: str, end: int) -> None:
+        self._copy = copy
+        self._archive = archive
+        self._name = conversation_id
+        self._end = end
+
+    def events(self) -> Iterator[StoredEvent]:
+        return self._copy.events()
+
+    def keys(self) -> Iterator[NamedKey]:
+        return self._copy.keys()
+
+    def same_key(self) -> Iterator[Twin]:
+        return self._copy.same_key()
+
+    def same_record(self) -> Iterator[Twin]:
+        return self._copy.same_record()
+
+    def lists(self, users: Iterable[str]) -> dict[str, Member | None]:
+        return self._archive.lists(self._name, self._end, users)
+
+
+class CassandraArchive:
+    """Serves `Archive`. `scratch`: an empty database, for it alone. `progress` is told how far the names are read."""
+
+    def __init__(
+        self,
+        cassandra: BlockingCassandra,
+        scratch: sqlite3.Connection,
+        inside: Inside,
+        clock: Clock,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._cassandra = cassandra
+        self._scratch = scratch
+        self._inside = inside
+        self._clock = clock
+        self._progress = progress
+        self._ends: dict[str, int] = {}
+        self._settled_at = 0.0
+        self._has_names = False
+        scratch.executescript(_SCRATCH)
+
+    def next_conversation(self, after: str) -> str | None:
+        if not self._has_names:
+            self._read_names()
+            self._has_names = True
+        query = "SELECT min(conversation_id) FROM names WHERE conversation_id > ?"
+        found: str | None = self._scratch.execute(query, (after,)).fetchone()[0]
+        return found
+
+    @contextmanager
+    def conversation(self, conversation_id: str) -> Iterator[CassandraSnapshot]:
+        end = self._end(conversation_id)
+        self._scratch.execute("BEGIN")
+        try:
+            self._copy_events(conversation_id, end)
+            self._copy_keys(conversation_id)
+            yield CassandraSnapshot(self._inside(self._scratch, conversation_id, end), self, conversation_id, end)
+        finally:
+            self._scratch.rollback()
+
+    def lists(self, name: str, end: int, users: Iterable[str]) -> dict[str, Member | None]:
+        """What the lists of these users say of it, and those of others that have it."""
+        others = self._scratch.execute("SELECT user_id FROM listed WHERE conversation_id = ?", (name,))
+        wanted = sorted({*users, *(user for (user,) in others)})
+        rows = self._ask((_LISTS, (some, name)) for some in _portions(wanted, _TOGETHER))
+        found = {user: Member(version, member, seq) for user, version, member, seq in rows}
+        if not any(member.seq > end for member in found.values()):
+            return dict(found)
+        now = self._newest([name])[name]
+        if any(member.seq > now for member in found.values()):  # a list may be there before the event
+            self._sleep(SETTLED_SECONDS)
+            now = self._newest([name])[name]
+        return {user: None if end < member.seq <= now else member for user, member in found.items()}
+
+    def _end(self, name: str) -> int:
+        """The newest event of a conversation that is judged. It and all before it are stored, and what belongs to them."""
+        if name not in self._ends:
+            query = "SELECT conversation_id FROM names WHERE conversation_id > ? ORDER BY 1 LIMIT ?"
+            following = self._scratch.execute(query, (name, _LOOKED_AHEAD))
+            self._ends = self._newest([name, *(other for (other,) in following)])
+            self._settled_at = self._clock.monotonic() + SETTLED_SECONDS
+        if (left := self._settled_at - self._clock.monotonic()) > 0:
+            self._sleep(left)
+        return self._ends[name]
+
+    def _newest(self, names: Sequence[str]) -> dict[str, int]:
+        async def look(cassandra: Cassandra) -> dict[str, int]:
+            return {name: newest.seq for name, newest in (await Heads(cassandra).newest(names)).items()}
+
+        return self._cassandra.run(look)
+
+    def _sleep(self, seconds: float) -> None:
+        self._cassandra.run(lambda _: self._clock.sleep(seconds))
+
+    def _copy_events(self, name: str, end: int) -> None:
+        for bucket in range(bucket_of(end) + 1):
+            first, last = bucket * BUCKET_EVENTS, min(end, (bucket + 1) * BUCKET_EVENTS - 1)
+            spans = (
+                (_EVENTS, (name, bucket, at, min(at + _SPAN_EVENTS - 1, last)))
+                for at in range(first, last + 1, _SPAN_EVENTS)
+            )
+            for row in self._ask(spans):
+                self._copy_event(name, end, row)
+
+    def _copy_event(self, name: str, end: int, row: tuple[Any, ...]) -> None:
+        lane, seq, kind, *between, cell, body_version = row
+        if kind is None:  # a change of an event that is not here
+            return
+        self._insert("events", (name, lane, seq, kind, *between, self._opened(name, seq, kind, cell), body_version))
+        cause = body_version % WITHDRAWN
+        if cause > end:
+            made = int(Kind.WITHDRAWAL if body_version >= WITHDRAWN else Kind.EDIT)
+            self._insert("events", (name, CHANGE_LANE, cause, made, "", 0, "", 0, 0, 0, 0, 0, seq, b"", cause))
+
+    def _opened(self, name: str, seq: int, kind: int, cell: bytes) -> bytes:
+        try:
+            return self._cassandra.seal.open(name, seq, kind, cell)
+        except UnreadableContentError:
+            return _UNREADABLE
+
+    def _copy_keys(self, name: str) -> None:
+        query = (
+            "SELECT sender_id FROM senders WHERE conversation_id = :name"
+            " UNION SELECT sender_id FROM events WHERE conversation_id = :name"
+        )
+        senders = [sender for (sender,) in self._scratch.execute(query, {"name": name})]
+        for some in _portions(senders, _TOGETHER):
+            after = dict.fromkeys(some, "")
+            while after:
+                asked = [(sender, (_KEYS, (name, sender, key, _KEYS_READ))) for sender, key in after.items()]
+                after = {}
+                for (sender, _), rows in zip(asked, self._answers(ask for _, ask in asked), strict=True):
+                    for row in rows:
+                        self._insert("idempotency_keys", (name, sender, *row))
+                    if len(rows) == _KEYS_READ:
+                        after[sender] = rows[-1][0]
+
+    def _read_names(self) -> None:
+        for keys in self._partitions("events", "conversation_id, bucket"):
+            self._name(name for name, _ in keys)
+        for keys in self._partitions("idempotency_keys", "conversation_id, sender_id"):
+            self._scratch.executemany("INSERT OR IGNORE INTO senders VALUES (?, ?)", keys)
+            self._name(name for name, _ in keys)
+        for users in self._partitions("conversations_by_user", "user_id"):
+            rows = self._ask((_LISTED, (some,)) for some in _portions((user for (user,) in users), _TOGETHER))
+            for some in _portions(rows, _KEYS_READ):
+                self._scratch.executemany("INSERT OR IGNORE INTO listed VALUES (?, ?)", some)
+                self._name(name for name, _ in some)
+
+    def _name(self, names: Iterable[str]) -> None:
+        self._scratch.executemany("INSERT OR IGNORE INTO names VALUES (?)", ((name,) for name in names))
+
+    def _partitions(self, table: str, key: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The keys of all partitions of a table. A page begins with the last key of the one before: keys may share a token."""
+        marks = ", ".join("?" for _ in key.split(","))
+        first = f"SELECT DISTINCT {key} FROM {table}"  # noqa: S608 - constants
+        page = list(self._ask([(f"{first} LIMIT ?", (_PARTITIONS_READ,))]))
+        read = 0
+        while True:
+            yield page
+            read += len(page)
+            self._progress(f"{read:,} partitions of {table}")
+            if len(page) < _PARTITIONS_READ:
+                return
+            following = f"{first} WHERE token({key}) >= token({marks}) LIMIT ?"
+            page = list(self._ask([(following, (*page[-1], _PARTITIONS_READ))]))
+
+    def _ask(self, asked: Iterable[Ask]) -> Iterator[tuple[Any, ...]]:
+        return chain.from_iterable(self._answers(asked))
+
+    def _answers(self, asked: Iterable[Ask]) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of each, a few statements at a time."""
+
+        async def ask(cassandra: Cassandra, some: Sequence[Ask]) -> list[list[tuple[Any, ...]]]:
+            return await asyncio.gather(*(cassandra.rows(*one) for one in some))
+
+        for some in _portions(asked, _STATEMENTS):
+            yield from self._cassandra.run(partial(ask, some=some))
+
+    def _insert(self, table: str, values: Sequence[object]) -> None:
+        marks = ", ".join("?" * len(values))
+        self._scratch.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608 - constants
+
+
+def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while portion := list(islice(rest, size)):
+        yield portion

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from svc.kernel.errors import Unavailable
+from svc.backends.sqlite_reader import scratch
 from svc.verify.ledgers import LedgerError, parse
 from svc.verify.testimony import Began, From, Ledger, Left, Problem, Said, Saw, Sent
 
@@ -15,12 +15,10 @@ PATTERN = "*.ledger"
 _LONGEST_LINE = 1 << 20
 _INSERTED_TOGETHER = 1000
 
-_CACHE_KB = 32 * 1024
 _COLUMNS = """conversation_id TEXT NOT NULL, ledger INTEGER NOT NULL, line INTEGER NOT NULL, session INTEGER NOT NULL,
   kind TEXT NOT NULL, seq INTEGER NOT NULL, one TEXT NOT NULL, two TEXT NOT NULL"""
 # Read in the order of files, then sorted once: rows that go to their places one by one cost many times more.
 _SCHEMA = f"""
-PRAGMA cache_size = -{_CACHE_KB};
 CREATE TABLE ledgers (ledger INTEGER PRIMARY KEY, user_id TEXT NOT NULL);
 CREATE TABLE unsorted ({_COLUMNS});
 CREATE TABLE said ({_COLUMNS}, PRIMARY KEY (conversation_id, ledger, line)) WITHOUT ROWID;
@@ -166,10 +164,7 @@ def open_ledgers(paths: Iterable[Path], progress: Callable[[str], None]) -> Iter
 
     Raises LedgerError, and Unavailable when there is no room to sort them.
     """
-    try:
-        with closing(sqlite3.connect("", isolation_level=None)) as connection:
-            testimony = LedgerFiles(connection, progress)
-            testimony.read(files(paths))
-            yield testimony
-    except sqlite3.Error as error:
-        raise Unavailable(f"ledgers cannot be sorted ({error}): make room where temporary files lie") from error
+    with scratch() as connection:
+        testimony = LedgerFiles(connection, progress)
+        testimony.read(files(paths))
+        yield testimony

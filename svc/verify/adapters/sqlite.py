@@ -10,6 +10,7 @@ from svc.kernel.record import Kind
 from svc.verify.model import Cause, KeyRow, Member, NamedKey, Position, StoredEvent, Target, Twin
 from svc.verify.wire import asked, head_of, to_body
 
+_HIGHEST = (1 << 63) - 1
 _EVENT = """e.lane, e.seq, e.kind, e.sender_id, e.record_id, e.client_message_id, e.time_us, e.ordinal, e.version,
   e.era, e.offset, e.target_seq, e.body, e.body_version"""
 _KEY = "k.era, k.offset, k.seq, k.record_id, k.time_us, k.digest"
@@ -18,7 +19,7 @@ _CAUSE = "c.seq, c.kind, c.target_seq"
 _NULLS_OF_TARGET, _NULLS_OF_CAUSE = "NULL, NULL, NULL, NULL, NULL", "NULL, NULL, NULL"
 _WITH_KEY = """LEFT JOIN idempotency_keys AS k ON k.conversation_id = e.conversation_id
   AND k.sender_id = e.sender_id AND k.client_message_id = e.client_message_id"""
-_OF_ONE = "WHERE e.conversation_id = :name AND e.lane"
+_OF_ONE = "WHERE e.conversation_id = :name AND e.seq <= :end AND e.lane"
 
 # Lanes are merged row by row along the primary key; each row brings what belongs to it, by look-ups: nothing is collected.
 _EVENTS = f"""SELECT {_EVENT}, {_KEY}, {_NULLS_OF_TARGET}, {_CAUSE} FROM events AS e {_WITH_KEY}
@@ -33,13 +34,14 @@ ORDER BY 2"""  # noqa: S608 - constants
 
 _KEYS = """SELECT k.sender_id, k.client_message_id, k.seq, e.sender_id, e.client_message_id FROM idempotency_keys AS k
   LEFT JOIN events AS e ON e.conversation_id = k.conversation_id AND e.lane IN (0, 1) AND e.seq = k.seq
-  WHERE k.conversation_id = ?"""
+  WHERE k.conversation_id = :name AND k.seq <= :end"""
 
 
 def _twins(what: str, columns: str) -> str:
     # SQLite sorts on the disk what is large.
-    return f"""SELECT {what}, seq, time_us, kind FROM events WHERE conversation_id = :name AND lane IN (0, 1)
-  AND ({columns}) IN (SELECT {columns} FROM events WHERE conversation_id = :name AND lane IN (0, 1)
+    one = "conversation_id = :name AND lane IN (0, 1) AND seq <= :end"
+    return f"""SELECT {what}, seq, time_us, kind FROM events WHERE {one}
+  AND ({columns}) IN (SELECT {columns} FROM events WHERE {one}
     AND kind != {int(Kind.UNPROCESSABLE)}
     GROUP BY {columns} HAVING count(*) > 1)
   ORDER BY {columns}, seq"""  # noqa: S608 - constants
@@ -62,29 +64,30 @@ _NEXT = """SELECT min(name) FROM (
 
 
 class SqliteSnapshot:
-    """Serves `Snapshot`, inside a transaction."""
+    """Serves `Snapshot`, inside a transaction, up to an event."""
 
-    def __init__(self, connection: sqlite3.Connection, conversation_id: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, conversation_id: str, end: int = _HIGHEST) -> None:
         self._connection = connection
         self._name = conversation_id
+        self._up_to_end = {"name": conversation_id, "end": end}
 
     def events(self) -> Iterator[StoredEvent]:
-        for row in self._connection.execute(_EVENTS, {"name": self._name}):
+        for row in self._connection.execute(_EVENTS, self._up_to_end):
             yield _event(self._name, row)
 
     def keys(self) -> Iterator[NamedKey]:
-        for sender, key, seq, event_sender, event_key in self._connection.execute(_KEYS, (self._name,)):
+        for sender, key, seq, event_sender, event_key in self._connection.execute(_KEYS, self._up_to_end):
             yield NamedKey(sender, key, seq, None if event_sender is None else (event_sender, event_key))
 
     def same_key(self) -> Iterator[Twin]:
-        return (Twin(*row) for row in self._connection.execute(_SAME_KEY, {"name": self._name}))
+        return (Twin(*row) for row in self._connection.execute(_SAME_KEY, self._up_to_end))
 
     def same_record(self) -> Iterator[Twin]:
-        return (Twin(*row) for row in self._connection.execute(_SAME_RECORD, {"name": self._name}))
+        return (Twin(*row) for row in self._connection.execute(_SAME_RECORD, self._up_to_end))
 
-    def lists(self, users: Iterable[str]) -> dict[str, Member]:
+    def lists(self, users: Iterable[str]) -> dict[str, Member | None]:
         listed = [user for (user,) in self._connection.execute(_LISTED_OF, (self._name,))]
-        found = {}
+        found: dict[str, Member | None] = {}
         for user in {*users, *listed}:
             row = self._connection.execute(_LIST, (user, self._name)).fetchone()
             if row is not None:
