@@ -1,6 +1,9 @@
 """How delivery is called by other services and by operators. Inner: the edge never routes here."""
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
+
+import grpc
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.delivery.dead_letters import DeadLetters
@@ -10,6 +13,8 @@ from svc.kernel.calls import Call
 from svc.kernel.lifecycle import owned
 from svc.kernel.relay import Item
 from svc.kernel.validation import parse
+
+log = logging.getLogger(__name__)
 
 _PAGE = 100
 _RESPONSE_BYTES = 1 << 20
@@ -29,9 +34,13 @@ class DeliveryServicer:
         _apply(stream, first)
 
         async def read() -> None:
-            async for raw in frames:
-                _apply(stream, parse(api.RelayRequest, raw))
-            await stream.close()
+            try:
+                async for raw in frames:
+                    _apply(stream, parse(api.RelayRequest, raw))
+            except grpc.aio.BaseError as error:  # this server stops
+                log.debug("a relay stream ends", extra={"error": repr(error)})
+            finally:
+                await stream.close()
 
         try:
             async with owned(read(), "relay reader"):
