@@ -25,7 +25,8 @@ async def verify(server: Server, *ledgers: Path, settled: bool = True) -> dict[s
         *(["--ledgers", *map(str, ledgers)] if ledgers else []),
     ]
     code, out, err = await server.command("verify", *options)
-    assert code in (0, 1) and out, err
+    assert code in (0, 1), err
+    assert out, err
     verdict: dict[str, Any] = json.loads(out)
     assert verdict["clean"] == (code == 0)
     return verdict
