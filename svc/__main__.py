@@ -105,6 +105,12 @@ def _partitions(args: argparse.Namespace) -> int:
     return asyncio.run(partitions.grow(args.count) if args.action == "grow" else partitions.show(args.json))
 
 
+def _switch(args: argparse.Namespace) -> int:
+    from svc import switch
+
+    return asyncio.run(switch.show() if args.action == "list" else switch.turn(args.name, args.action == "on"))
+
+
 def _settings(args: argparse.Namespace) -> int:
     for name, default, doc in settings_module.table():
         print(f"{name}\n    {doc}\n    default: {default or 'empty'}")
@@ -156,6 +162,13 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="for programs")
     grow = actions.add_parser("grow", help="to so many, while everything runs; stopped, the next run goes on")
     grow.add_argument("count", type=int, metavar="N", help="how many partitions there shall be")
+
+    switch = commands.add_parser("switch", help="what may be left out so that messages go on: list, on, off")
+    switch.set_defaults(run=_switch)
+    actions = switch.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="every feature, and whether it is switched off by hand")
+    for action, what in (("off", "leave a feature out, in all processes"), ("on", "have it again")):
+        actions.add_parser(action, help=what).add_argument("name", metavar="NAME", help="as `list` prints it")
 
     trace = commands.add_parser("trace", help="where the milliseconds of a traced message went, hop by hop")
     trace.add_argument("message", help="a message id `m….…`, or a trace id")

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from svc.backends.opening import Agreement, Messages, open_agreement, open_log, open_messages
+from svc.backends.opening import Agreement, Hot, Messages, open_agreement, open_hot, open_log, open_messages
 from svc.delivery.delivery import Delivery
 from svc.delivery.wiring import open_delivery
 from svc.groups.wiring import open_groups
@@ -34,6 +34,7 @@ from svc.kernel.pages import operators_pages
 from svc.kernel.readiness import Ping, Readiness
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance
 from svc.kernel.settings import Settings
+from svc.kernel.switches import Switches
 from svc.kernel.telemetry import Tracer, start_tracing
 from svc.messaging.node import Node
 from svc.messaging.wiring import open_messaging
@@ -77,9 +78,11 @@ class _Parts:
     instance: Instance
     channels: Channels
     agreement: Agreement
+    hot: Hot
     tracer: Tracer
     limiter: RateLimiter
     failed: Failed
+    switches: Switches = field(default_factory=Switches)
     event_log: EventLog | None = None
     messages: Messages | None = None
     pings: dict[str, Ping] = field(default_factory=dict)
@@ -122,8 +125,10 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
         stack.push_async_callback(channels.close)
         clock = SystemClock()
         instance = Instance(address, new_boot_id())
-        parts = _Parts(settings, clock, instance, channels, agreement, tracer, RateLimiter(clock), failed)
-        parts.pings |= agreement.pings
+        pings = dict(agreement.pings)
+        hot = await stack.enter_async_context(open_hot(settings, clock, pings))
+        limiter = RateLimiter(clock)
+        parts = _Parts(settings, clock, instance, channels, agreement, hot, tracer, limiter, failed, pings=pings)
         await _open_stores(stack, parts, roles)
         verifier = await _open_services(stack, parts, roles)
         readiness = Readiness(parts.pings, clock)
@@ -135,6 +140,9 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
         # Not before: on a busy machine building all of this keeps the event loop for seconds.
         stack.enter_context(watchdog())
         await stack.enter_async_context(owned(readiness.run(), "readiness", failed))
+        await stack.enter_async_context(owned(parts.switches.follow(hot.board, clock), "switches", failed))
+        if hot.pool is not None:
+            await stack.enter_async_context(owned(limiter.share(hot.pool), "shared limits", failed))
         if parts.node is not None:
             stack.push_async_callback(parts.node.drain, settings.drain_seconds)
         stack.push_async_callback(checks.enter_graceful_shutdown)  # first of all: nobody new is sent here
@@ -157,7 +165,7 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
     """Build the services. In this order: each finds what it needs of those before it."""
     settings, clock, agreement, channels = parts.settings, parts.clock, parts.agreement, parts.channels
     if "users" in roles:
-        users = open_users(settings, clock, parts.log, agreement.coordination, parts.failed)
+        users = open_users(settings, clock, parts.log, agreement.coordination, parts.limiter, parts.failed)
         opened = await stack.enter_async_context(users)
         parts.services += opened.services
         parts.keys = opened.jwks
@@ -203,6 +211,7 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
                 parts.limiter,
                 parts.rate,
                 parts.tracer,
+                parts.switches,
                 parts.failed,
             )
         )

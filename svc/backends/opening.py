@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from svc.backends.file_switches import FileBoard
 from svc.backends.messages_schema import MESSAGES_FILE, SCHEMA
 from svc.backends.sqlite import Database, open_database
 from svc.backends.sqlite_coordination import open_coordination
@@ -19,12 +20,15 @@ from svc.kernel.coordination import Coordination
 from svc.kernel.errors import StartError
 from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.lifecycle import Failed
+from svc.kernel.limits import Pool
 from svc.kernel.readiness import Ping
 from svc.kernel.registry import SERVICES, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
+from svc.kernel.switches import Board
 
 if TYPE_CHECKING:
     from svc.backends.cassandra import Cassandra
+    from svc.backends.redis import Redis
 
 Messages = Union[Database, "Cassandra"]
 """Where the message store lies."""
@@ -37,6 +41,15 @@ class Agreement:
     registry: Registry
     coordination: Coordination
     pings: dict[str, Ping]
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """What is hot and can be rebuilt. Without Redis a process remembers it by itself, and limits are its own."""
+
+    board: Board
+    pool: Pool | None = None
+    redis: "Redis | None" = None
 
 
 @asynccontextmanager
@@ -56,6 +69,22 @@ async def open_agreement(settings: Settings, failed: Failed) -> AsyncIterator[Ag
         zookeeper_coordination.open_coordination(session, settings.partitions, failed) as coordination,
     ):
         yield Agreement(registry, coordination, {"zookeeper": session.ping})
+
+
+@asynccontextmanager
+async def open_hot(settings: Settings, clock: Clock, pings: dict[str, Ping]) -> AsyncIterator[Hot]:
+    """On Redis, or of this process alone; how to ask whether it answers is put into `pings`."""
+    address = settings.redis_address()
+    if address is None:
+        yield Hot(FileBoard(settings.data_dir))
+        return
+    from svc.backends.redis import open_redis
+    from svc.backends.redis_buckets import RedisBuckets
+    from svc.backends.redis_switches import RedisBoard
+
+    async with open_redis(address, clock) as redis:
+        pings["redis"] = redis.ping
+        yield Hot(RedisBoard(redis), RedisBuckets(redis), redis)
 
 
 @asynccontextmanager

@@ -54,6 +54,9 @@ BACK_END_SECONDS = Histogram(
 BACK_END_FAILURES = Counter(
     "stonechat_back_end_failures", "Calls that a back end did not answer.", ["back_end", "operation"]
 )
+SWITCHED_OFF = Gauge(
+    "stonechat_switched_off", "1 while this process leaves a feature out, by hand or by pressure.", ["feature"]
+)
 WAITING = Gauge("stonechat_delivery_waiting", "1 while the owner waits for a back end to answer again.")
 DEAD_LETTERS = Counter("stonechat_dead_letters", "Records parked.")
 CLOCK_SKEW = Gauge("stonechat_log_clock_skew_seconds", "The log's append time less this node's clock.")

@@ -19,6 +19,7 @@ from svc.kernel.record import Record
 from svc.kernel.registry import Registry
 from svc.kernel.relay import Answer, Outcome, Relay, Signal
 from svc.kernel.settings import Settings
+from svc.kernel.switches import READ_MARKS, TYPING, Switches
 from svc.messaging.acceptance import Acceptance
 from svc.messaging.appender import Appender
 from svc.messaging.hello import OPEN_SECONDS, Hellos
@@ -58,10 +59,12 @@ class Node:
         directory: Directory,
         encoder: Encoder,
         tracer: telemetry.Tracer,
+        switches: Switches,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._tracer = tracer
+        self._switches = switches
         self.encoder = encoder
         self._subscriptions = Subscriptions()
         self._moved = MovedRecords(coordination, self._append, clock)
@@ -71,7 +74,7 @@ class Node:
         self._skew = SkewWatch()
         self._links = Links(boot_id, relay, registry, coordination, self._subscriptions, self._requests, clock)
         self._appender = Appender(event_log, coordination, self._requests, tracer, clock)
-        self._marks = MarkBoard(marks, encoder, self._links.signal, clock)
+        self._marks = MarkBoard(marks, encoder, self._signal_mark, clock)
         self._hellos = Hellos(conversations, directory, self._links.flush, settings.hello_admission)
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)
 
@@ -191,10 +194,20 @@ class Node:
         self._marks.put(mark, done)
 
     async def typing(self, user_id: str, conversation_id: str) -> None:
-        """Tell the others that the user writes. Raises NotFound unless the user is part of it."""
+        """Tell the others that the user writes, unless that is switched off. Raises NotFound unless the user is part of it."""
+        if not self._switches.is_on(TYPING):
+            return
         await self._acceptance.require_member(user_id, conversation_id)
         frame = self.encoder.typing(conversation_id, user_id)
         self._links.signal(Signal(conversation_id, f"typing {user_id}", frame))
+
+    def _signal_mark(self, signal: Signal) -> None:
+        if self._switches.is_on(READ_MARKS):
+            self._links.signal(signal)
+
+    def queued_bytes(self) -> int:
+        """Bytes that wait to be written to sessions."""
+        return sum(session.outbox.size for session in self._sessions)
 
     def _append(self, record: Record) -> None:
         self._appender.put(record)

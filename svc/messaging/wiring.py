@@ -19,6 +19,7 @@ from svc.kernel.limits import Rate, RateLimiter
 from svc.kernel.registry import Registry
 from svc.kernel.relay import Relay
 from svc.kernel.settings import Settings
+from svc.kernel.switches import Switches
 from svc.kernel.telemetry import Tracer
 from svc.messaging.adapters.directory import ServicesDirectory
 from svc.messaging.adapters.relay import ChoosingRelay, GrpcRelay
@@ -29,6 +30,9 @@ from svc.messaging.ports import Conversations, ReadMarks
 from svc.messaging.servicer import MessagingServicer
 from svc.messaging.stream import FrameReader
 from svc.messaging.wire import ProtoEncoder, to_frame
+
+QUEUED_BYTES = 64 << 20
+"""So much that waits for slow sessions is as much as may be: what can be left out is (`svc.kernel.switches`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ async def open_messaging(
     limiter: RateLimiter,
     rate: Rate,
     tracer: Tracer,
+    switches: Switches,
     failed: Failed | None = None,
 ) -> AsyncIterator[Messaging]:
     """Messaging, for as long as the block lasts. `boot_id` names this run of the process. `local` is the relay to the delivery
@@ -78,7 +83,9 @@ async def open_messaging(
         ServicesDirectory(channels),
         ProtoEncoder(),
         tracer,
+        switches,
     )
+    switches.measure(lambda: node.queued_bytes() / QUEUED_BYTES)
     cursors = CursorSessions(node, clock)
     reader = FrameReader(node, to_frame, verifier, limiter, rate, settings.session_in_flight)
     async with node.running(failed), owned(cursors.run(), "cursor sessions", failed):

@@ -37,7 +37,7 @@ class Accounts:
             existing = await self._store.named(username)
         if existing is not None and existing.may_repeat(client_request_id, self._clock.now_us()):
             # As often as anybody may guess: otherwise this would be a way to try passwords.
-            self._limiter.take(username, "Register", _GUESSES)
+            self._limiter.take(f"name {username}", "Register", _GUESSES)
             if await self._passwords.fits(password, existing.password_hash):
                 return existing.user
         raise UsernameTaken(f"the username {username} is in use: choose another", field="username")
@@ -45,7 +45,7 @@ class Accounts:
     async def prove(self, username: str, password: str) -> User:
         """Whose username and password these are. Raises WrongCredentials, alike and after the same work whether the name
         or the password is wrong, and RateLimited when a name was tried too often."""
-        self._limiter.take(username, "SignIn", _GUESSES)
+        self._limiter.take(f"name {username}", "SignIn", _GUESSES)
         account = await self._store.named(username)
         kept = None if account is None else account.password_hash
         if not await self._passwords.fits(password, kept) or account is None:

@@ -66,7 +66,12 @@ def tables() -> Schema:
 
 @asynccontextmanager
 async def open_users(
-    settings: Settings, clock: Clock, log: EventLog, shards: Shards, failed: Failed | None = None
+    settings: Settings,
+    clock: Clock,
+    log: EventLog,
+    shards: Shards,
+    limiter: RateLimiter,
+    failed: Failed | None = None,
 ) -> AsyncIterator[UsersService]:
     """Serve users from MySQL, or a file in the data folder, which must be there. The log is told of devices that sign out.
 
@@ -79,7 +84,7 @@ async def open_users(
         access = AccessTokens(keys, clock, settings.access_token_seconds)
         refresh = RefreshTokens(await keys.refresh_key(secrets.token_bytes(32)))
         with closing(Passwords(settings.password_cost)) as passwords:
-            accounts = Accounts(SqlAccounts(sql), passwords, RateLimiter(clock), ids, clock)
+            accounts = Accounts(SqlAccounts(sql), passwords, limiter, ids, clock)
             devices = Devices(SqlDevices(sql, outbox, ids), accounts, access, refresh, ids, clock)
             async with owned(outbox.run(), "outbox of users", failed):
                 yield UsersService(

@@ -17,6 +17,7 @@ from svc.kernel.ids import message_id
 from svc.kernel.record import Kind, Record, from_system
 from svc.kernel.relay import Answer
 from svc.kernel.settings import for_tests
+from svc.kernel.switches import Switches
 from svc.messaging.adapters.sqlite import SqliteConversations, SqliteReadMarks
 from svc.messaging.cursors import CursorSessions
 from svc.messaging.model import Draft
@@ -87,6 +88,7 @@ class World:
     clock: StepClock
     people: People
     cursors: CursorSessions
+    switches: Switches
     versions: int = 0
 
     async def send(self, sender: str, to: str, text: str, key: str = "") -> tuple[Record, Answer]:
@@ -157,7 +159,7 @@ def is_event(conversation_id: str, seq: int) -> Callable[[Event], bool]:
 @asynccontextmanager
 async def open_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
     """A node at work."""
-    clock, people = StepClock(), People()
+    clock, people, switches = StepClock(), People(), Switches()
     chosen = for_tests(folder, **{"send_timeout_ms": 60_000, **settings})
     async with open_stand(folder) as stand, owning(stand):
         node = Node(
@@ -173,6 +175,7 @@ async def open_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
             people,
             ProtoEncoder(),
             stand.tracer,
+            switches,
         )
         async with node.running():
-            yield World(stand, node, clock, people, CursorSessions(node, clock))
+            yield World(stand, node, clock, people, CursorSessions(node, clock), switches)
