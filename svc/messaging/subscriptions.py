@@ -49,7 +49,6 @@ class _Conversation:
     claim: int = 0  # the highest claim seen
     listeners: dict[Listener, None] = field(default_factory=dict)
     waiting: dict[Listener, None] = field(default_factory=dict)  # joined while it was pending
-    idle_since: float | None = None
     via: Via | None = None  # the stream on which it was subscribed
 
 
@@ -66,9 +65,12 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._conversations: dict[str, _Conversation] = {}
+        self._idle: dict[str, float] = {}  # without a session since then, the longest first
+        # A pending conversation is in one of these, or it was subscribed and waits for its Ack.
         self._wanted: dict[str, None] = {}  # to be subscribed
+        self._refused: dict[str, None] = {}  # by who does not own them: wanted again after `retry`
+        self._unowned: dict[str, None] = {}  # no stream leads to an owner: wanted again after `look_again`
         self._leaving: dict[str, Via] = {}  # to be unsubscribed, and where
-        self._refused: set[str] = set()  # by who does not own them: wanted again after `retry`
         self.regressions = 0
 
     def __len__(self) -> int:
@@ -81,7 +83,7 @@ class Subscriptions:
             state = self._conversations[conversation_id] = _Conversation()
             self._leaving.pop(conversation_id, None)
             self._wanted[conversation_id] = None
-        state.idle_since = None
+        self._idle.pop(conversation_id, None)
         (state.waiting if state.last is None else state.listeners)[listener] = None
         return state.last
 
@@ -92,8 +94,8 @@ class Subscriptions:
             if state is not None:
                 state.listeners.pop(listener, None)
                 state.waiting.pop(listener, None)
-                if not state.listeners and not state.waiting:
-                    state.idle_since = now
+                if not state.listeners and not state.waiting and conversation_id not in self._idle:
+                    self._idle[conversation_id] = now
 
     def last(self, conversation_id: str) -> int | None:
         """The newest seq of a live conversation, or None when it is absent or pending."""
@@ -102,13 +104,17 @@ class Subscriptions:
 
     def expire(self, now: float) -> None:
         """Forget conversations without a session for 60 s, and unsubscribe; a later join starts from absent."""
-        for conversation_id, state in list(self._conversations.items()):
-            if state.idle_since is not None and now - state.idle_since >= LINGER_SECONDS:
-                del self._conversations[conversation_id]
-                self._wanted.pop(conversation_id, None)
-                self._refused.discard(conversation_id)
-                if state.via is not None:
-                    self._leaving[conversation_id] = state.via
+        while self._idle:
+            conversation_id, since = next(iter(self._idle.items()))
+            if now - since < LINGER_SECONDS:
+                return
+            del self._idle[conversation_id]
+            state = self._conversations.pop(conversation_id)
+            self._wanted.pop(conversation_id, None)
+            self._refused.pop(conversation_id, None)
+            self._unowned.pop(conversation_id, None)
+            if state.via is not None:
+                self._leaving[conversation_id] = state.via
 
     def broken(self, via: Via) -> None:
         """A relay stream ended or fell silent: what was subscribed on it is pending, and subscribed again on the next (S7)."""
@@ -125,23 +131,33 @@ class Subscriptions:
                 self._leaving[conversation_id] = state.via
                 self._ask_again(conversation_id, state)
         self.retry()
+        self.look_again()
 
     def retry(self) -> None:
         """Ask again for what was refused. Not at once: two who disagree on who owns it would never stop."""
-        self._wanted.update(dict.fromkeys(self._refused))
+        self._wanted |= self._refused
         self._refused.clear()
+
+    def look_again(self) -> None:
+        """A stream was opened: it may lead to the owner of what had none."""
+        self._wanted |= self._unowned
+        self._unowned.clear()
 
     def take_requests(self, route: Route) -> dict[Via, Requests]:
         """What is to be sent now, by stream. What has none waits for one."""
         found: dict[Via, Requests] = {}
-        for conversation_id, via in self._leaving.items():
-            found.setdefault(via, Requests()).unsubscribe.append(conversation_id)
-        self._leaving.clear()
-        for conversation_id in list(self._wanted):
-            if (to := route(conversation_id)) is not None:
-                del self._wanted[conversation_id]
+        if self._leaving:
+            for conversation_id, via in self._leaving.items():
+                found.setdefault(via, Requests()).unsubscribe.append(conversation_id)
+            self._leaving.clear()
+        if self._wanted:
+            for conversation_id in self._wanted:
+                if (to := route(conversation_id)) is None:
+                    self._unowned[conversation_id] = None
+                    continue
                 self._conversations[conversation_id].via = to
                 found.setdefault(to, Requests()).subscribe.append(conversation_id)
+            self._wanted.clear()
         return found
 
     def receive(self, item: Item, via: Via) -> None:
@@ -203,7 +219,7 @@ class Subscriptions:
         state = self._conversations.get(item.conversation_id)
         if state is not None and state.via == via:
             self._suspend(state)
-            self._refused.add(item.conversation_id)
+            self._refused[item.conversation_id] = None
 
     def _signal(self, signal: Signal) -> None:
         state = self._conversations.get(signal.conversation_id)

@@ -157,11 +157,36 @@ def test_a_stream_that_breaks_takes_only_its_own_with_it() -> None:
 
 
 def test_without_an_owner_a_conversation_waits_for_one() -> None:
-    """It is asked for as soon as there is a stream to somebody who owns it."""
+    """It is asked for as soon as there is a stream to somebody who owns it: looked for when there is reason to, not each time
+    that something is sent."""
     node, session = Subscriptions(), Heard()
     node.join(session, NAME)
     assert node.take_requests(lambda _: None) == {}
+    assert asked(node).subscribe == []
+    node.look_again()
     assert asked(node).subscribe == [NAME]
+    node.broken(STREAM)
+    assert node.take_requests(lambda _: None) == {}
+    node.reroute(lambda _: STREAM)
+    assert asked(node).subscribe == [NAME]
+    node.receive(Ack(NAME, 4, 1), STREAM)
+    assert session.told == [("joined", 4)]
+
+
+def test_what_nobody_listens_to_any_more_is_not_asked_for() -> None:
+    """Whatever it waits for: an owner, or to be asked again."""
+    for suspended in (
+        lambda node: node.take_requests(lambda _: None),
+        lambda node: node.receive(NotOwner(NAME), STREAM),
+    ):
+        node, session = live()
+        node.broken(STREAM)
+        node.join(session, NAME)
+        suspended(node)
+        node.leave(session, [NAME], now=0.0)
+        node.expire(LINGER_SECONDS)
+        node.reroute(lambda _: STREAM)
+        assert asked(node) == Requests()
 
 
 class OneStream(RuleBasedStateMachine):
