@@ -1,5 +1,7 @@
 """Devices: signing in, staying signed in, signing out."""
 
+from collections.abc import Sequence
+
 from svc.kernel.clock import Clock
 from svc.kernel.errors import DeviceRevoked, NotFound, RefreshTokenInvalid
 from svc.kernel.ids import SnowflakeGenerator
@@ -80,10 +82,12 @@ class Devices:
         found = list(await self._store.newest(user_id, before, since_us, size + 1))
         return found[:size], len(found) > size
 
-    async def active(self, user_id: str, device_id: str) -> bool:
-        """Whether this device of this user is signed in."""
-        device = await self._store.device(device_id)
-        return device is not None and device.user_id == user_id and device.active(self._clock.now_us())
+    async def active(self, owned: Sequence[tuple[str, str]]) -> list[bool]:
+        """For each (user, device), at most 1,000, whether the device is one of the user's and signed in."""
+        now_us = self._clock.now_us()
+        found = await self._store.devices(list({device_id for _, device_id in owned}))
+        active = {(device.user_id, device.device_id) for device in found if device.active(now_us)}
+        return [each in active for each in owned]
 
     async def _pair(self, device: Device, token: RefreshToken) -> TokenPair:
         access = await self._access.issue(device.user_id, device.device_id)

@@ -69,8 +69,8 @@ class DeviceStore(Protocol):
         """Store a new device; forget those of the same user that were last refreshed before `forget_before_us`."""
         ...
 
-    async def device(self, device_id: str) -> Device | None:
-        """The device with this id."""
+    async def devices(self, device_ids: Sequence[str]) -> Sequence[Device]:
+        """Those of the devices that there are. At most 1,000 at a time."""
         ...
 
     async def newest(

@@ -64,4 +64,9 @@ class DirectoryServicer:
         return inner.CheckUsersResponse(user_ids=await self._accounts.known(request.user_ids))
 
     async def CheckDevice(self, request: inner.CheckDeviceRequest, call: Call) -> inner.CheckDeviceResponse:
-        return inner.CheckDeviceResponse(active=await self._devices.active(request.user_id, request.device_id))
+        (active,) = await self._devices.active([(request.user_id, request.device_id)])
+        return inner.CheckDeviceResponse(active=active)
+
+    async def CheckDevices(self, request: inner.CheckDevicesRequest, call: Call) -> inner.CheckDevicesResponse:
+        owned = [(device.user_id, device.device_id) for device in request.devices]
+        return inner.CheckDevicesResponse(active=await self._devices.active(owned))

@@ -78,6 +78,28 @@ async def test_a_device_that_is_signed_out_gets_nothing_more(surface: Surface) -
     assert await surface.active(laptop)
 
 
+async def test_many_devices_are_checked_in_one_call(surface: Surface) -> None:
+    """Each with the user it is said to belong to, in the order of the request, also when it is named twice."""
+    alice, bob = await surface.somebody(), await surface.somebody()
+    gone = await surface.somebody()
+    request = pb.RevokeDeviceRequest(device_id=gone.device_id)
+    await surface.call("RevokeDevice", request, gone.access_token)
+    asked = [
+        (alice.user_id, alice.device_id, True),
+        (bob.user_id, alice.device_id, False),
+        (gone.user_id, gone.device_id, False),
+        (bob.user_id, bob.device_id, True),
+        ("u1", "v1", False),
+        (alice.user_id, alice.device_id, True),
+    ]
+    devices = [directory.CheckDeviceRequest(user_id=user_id, device_id=device_id) for user_id, device_id, _ in asked]
+    answer = await surface.inner("CheckDevices", directory.CheckDevicesRequest(devices=devices))
+    assert list(answer.active) == [expected for _, _, expected in asked]
+    assert list((await surface.inner("CheckDevices", directory.CheckDevicesRequest())).active) == []
+    with pytest.raises(InvalidField, match="devices"):
+        await surface.inner("CheckDevices", directory.CheckDevicesRequest(devices=devices[:1] * 1001))
+
+
 async def test_the_inbox_is_told_once(surface: Surface) -> None:
     """The record names the device where nodes look for it, and a repeat of the call sends none."""
     signed_in = await surface.somebody()

@@ -80,6 +80,8 @@ SECRETS = Table(
     Column("value", fixed_bytes(32), nullable=False),
 )
 
+# A device without the state of its refresh token, which may be long.
+_DEVICE = [DEVICES.c[name] for name in ("device_id", "user_id", "name", "created_us", "refreshed_us", "signed_out")]
 # The row that is locked by who makes a signing key; no secret.
 _SIGNING_TURN = "signing keys are made"
 
@@ -159,16 +161,16 @@ class SqlDevices:
                 )
             )
 
-    async def device(self, device_id: str) -> Device | None:
+    async def devices(self, device_ids: Sequence[str]) -> Sequence[Device]:
+        query = select(*_DEVICE).where(DEVICES.c.device_id.in_(device_ids))
         async with self._sql.read() as connection:
-            row = (await connection.execute(select(DEVICES).where(DEVICES.c.device_id == device_id))).one_or_none()
-        return None if row is None else _device(row)
+            return [_device(row) for row in await connection.execute(query)]
 
     async def newest(
         self, user_id: str, before: DevicePlace | None, refreshed_since_us: int, limit: int
     ) -> Sequence[Device]:
         query = (
-            select(DEVICES)
+            select(*_DEVICE)
             .where(
                 DEVICES.c.user_id == user_id,
                 DEVICES.c.signed_out.is_(False),

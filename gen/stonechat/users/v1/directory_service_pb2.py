@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*stonechat/users/v1/directory_service.proto\x12\x12stonechat.users.v1\x1a\x1b\x62uf/validate/validate.proto\"0\n\x11\x43heckUsersRequest\x12\x1b\n\x08user_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"&\n\x12\x43heckUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"J\n\x12\x43heckDeviceRequest\x12\x18\n\x07user_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02 \x01\x12\x1a\n\tdevice_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02 \x01\"%\n\x13\x43heckDeviceResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x32\xd3\x01\n\x10\x44irectoryService\x12]\n\nCheckUsers\x12%.stonechat.users.v1.CheckUsersRequest\x1a&.stonechat.users.v1.CheckUsersResponse\"\x00\x12`\n\x0b\x43heckDevice\x12&.stonechat.users.v1.CheckDeviceRequest\x1a\'.stonechat.users.v1.CheckDeviceResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*stonechat/users/v1/directory_service.proto\x12\x12stonechat.users.v1\x1a\x1b\x62uf/validate/validate.proto\"0\n\x11\x43heckUsersRequest\x12\x1b\n\x08user_ids\x18\x01 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"&\n\x12\x43heckUsersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"J\n\x12\x43heckDeviceRequest\x12\x18\n\x07user_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02 \x01\x12\x1a\n\tdevice_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02 \x01\"%\n\x13\x43heckDeviceResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\"Y\n\x13\x43heckDevicesRequest\x12\x42\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32&.stonechat.users.v1.CheckDeviceRequestB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"&\n\x14\x43heckDevicesResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x03(\x08\x32\xb8\x02\n\x10\x44irectoryService\x12]\n\nCheckUsers\x12%.stonechat.users.v1.CheckUsersRequest\x1a&.stonechat.users.v1.CheckUsersResponse\"\x00\x12`\n\x0b\x43heckDevice\x12&.stonechat.users.v1.CheckDeviceRequest\x1a\'.stonechat.users.v1.CheckDeviceResponse\"\x00\x12\x63\n\x0c\x43heckDevices\x12\'.stonechat.users.v1.CheckDevicesRequest\x1a(.stonechat.users.v1.CheckDevicesResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKDEVICEREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\004r\002 \001'
   _globals['_CHECKDEVICEREQUEST'].fields_by_name['device_id']._loaded_options = None
   _globals['_CHECKDEVICEREQUEST'].fields_by_name['device_id']._serialized_options = b'\272H\004r\002 \001'
+  _globals['_CHECKDEVICESREQUEST'].fields_by_name['devices']._loaded_options = None
+  _globals['_CHECKDEVICESREQUEST'].fields_by_name['devices']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_CHECKUSERSREQUEST']._serialized_start=95
   _globals['_CHECKUSERSREQUEST']._serialized_end=143
   _globals['_CHECKUSERSRESPONSE']._serialized_start=145
@@ -46,6 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKDEVICEREQUEST']._serialized_end=259
   _globals['_CHECKDEVICERESPONSE']._serialized_start=261
   _globals['_CHECKDEVICERESPONSE']._serialized_end=298
-  _globals['_DIRECTORYSERVICE']._serialized_start=301
-  _globals['_DIRECTORYSERVICE']._serialized_end=512
+  _globals['_CHECKDEVICESREQUEST']._serialized_start=300
+  _globals['_CHECKDEVICESREQUEST']._serialized_end=389
+  _globals['_CHECKDEVICESRESPONSE']._serialized_start=391
+  _globals['_CHECKDEVICESRESPONSE']._serialized_end=429
+  _globals['_DIRECTORYSERVICE']._serialized_start=432
+  _globals['_DIRECTORYSERVICE']._serialized_end=744
 # @@protoc_insertion_point(module_scope)

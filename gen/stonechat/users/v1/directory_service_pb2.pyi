@@ -2,8 +2,8 @@ from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -32,3 +32,15 @@ class CheckDeviceResponse(_message.Message):
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     active: bool
     def __init__(self, active: _Optional[bool] = ...) -> None: ...
+
+class CheckDevicesRequest(_message.Message):
+    __slots__ = ("devices",)
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    devices: _containers.RepeatedCompositeFieldContainer[CheckDeviceRequest]
+    def __init__(self, devices: _Optional[_Iterable[_Union[CheckDeviceRequest, _Mapping]]] = ...) -> None: ...
+
+class CheckDevicesResponse(_message.Message):
+    __slots__ = ("active",)
+    ACTIVE_FIELD_NUMBER: _ClassVar[int]
+    active: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, active: _Optional[_Iterable[bool]] = ...) -> None: ...

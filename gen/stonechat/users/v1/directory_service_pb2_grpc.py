@@ -45,6 +45,11 @@ class DirectoryServiceStub:
                 request_serializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceRequest.SerializeToString,
                 response_deserializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceResponse.FromString,
                 _registered_method=True)
+        self.CheckDevices = channel.unary_unary(
+                '/stonechat.users.v1.DirectoryService/CheckDevices',
+                request_serializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesRequest.SerializeToString,
+                response_deserializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -65,6 +70,13 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckDevices(self, request, context):
+        """CheckDevices says which of the devices are signed in. Unknown and signed out answer alike. No more than 1,000 at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.CheckDevice,
                     request_deserializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceRequest.FromString,
                     response_serializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceResponse.SerializeToString,
+            ),
+            'CheckDevices': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckDevices,
+                    request_deserializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesRequest.FromString,
+                    response_serializer=stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class DirectoryService:
             '/stonechat.users.v1.DirectoryService/CheckDevice',
             stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceRequest.SerializeToString,
             stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDeviceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckDevices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stonechat.users.v1.DirectoryService/CheckDevices',
+            stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesRequest.SerializeToString,
+            stonechat_dot_users_dot_v1_dot_directory__service__pb2.CheckDevicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -20,6 +20,8 @@ class DirectoryServiceStub:
     """CheckUsers says which of the users exist. No more than 1,000 at a time."""
     CheckDevice: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.CheckDeviceRequest, _directory_service_pb2.CheckDeviceResponse]
     """CheckDevice says whether a device is signed in. Unknown and signed out answer alike."""
+    CheckDevices: _aio.UnaryUnaryMultiCallable[_directory_service_pb2.CheckDevicesRequest, _directory_service_pb2.CheckDevicesResponse]
+    """CheckDevices says which of the devices are signed in. Unknown and signed out answer alike. No more than 1,000 at a time."""
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """DirectoryService answers other services. It is inner: the edge never routes to it."""
@@ -39,5 +41,13 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_directory_service_pb2.CheckDeviceRequest, _abc.Awaitable[_directory_service_pb2.CheckDeviceResponse]],
     ) -> _abc.Awaitable[_directory_service_pb2.CheckDeviceResponse]:
         """CheckDevice says whether a device is signed in. Unknown and signed out answer alike."""
+
+    @_abc_1.abstractmethod
+    def CheckDevices(
+        self,
+        request: _directory_service_pb2.CheckDevicesRequest,
+        context: _aio.ServicerContext[_directory_service_pb2.CheckDevicesRequest, _abc.Awaitable[_directory_service_pb2.CheckDevicesResponse]],
+    ) -> _abc.Awaitable[_directory_service_pb2.CheckDevicesResponse]:
+        """CheckDevices says which of the devices are signed in. Unknown and signed out answer alike. No more than 1,000 at a time."""
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _aio.Server) -> None: ...
