@@ -169,7 +169,6 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
         opened = await stack.enter_async_context(users)
         parts.services += opened.services
         parts.keys = opened.jwks
-        parts.pings["users"] = opened.ping
         parts.pings["mysql" if settings.mysql else "users"] = opened.ping
     verifier = TokenVerifier(parts.keys or remote_keys(channels), clock)
     if "groups" in roles:
