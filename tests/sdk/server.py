@@ -54,6 +54,7 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
         self.answers = True
         self.refusals: list[Status] = []
         self.expires_in = 900
+        self.signed_out: list[str] = []
         self.tokens_issued = 0
         self.ended_tokens: set[str] = set()
         self.revoked = False
@@ -174,6 +175,11 @@ class Server(MessagingServiceServicer, HistoryServiceServicer, UserServiceServic
         if request.password != "password":
             await self._abort(context, status("UNAUTHENTICATED", "WRONG_CREDENTIALS", "wrong"))
         return users.SignInResponse(**self._pair())
+
+    async def RevokeDevice(self, request: users.RevokeDeviceRequest, context: Any) -> users.RevokeDeviceResponse:
+        await self._authenticate(context)
+        self.signed_out.append(request.device_id)
+        return users.RevokeDeviceResponse()
 
     async def RefreshToken(self, request: users.RefreshTokenRequest, context: Any) -> users.RefreshTokenResponse:
         if self.revoked:

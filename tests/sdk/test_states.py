@@ -172,12 +172,14 @@ async def test_what_is_refused_leaves_the_queue_and_says_so(client, server):
 
 
 async def test_a_cache_belongs_to_one_user(kept):
-    _, cache, open_client = kept
+    """Who signs in with somebody else's leaves no device behind."""
+    server, cache, open_client = kept
     cache.belong_to("u9")
     async with open_client() as client:
         with pytest.raises(WrongUser):
             await client.sign_in("alice", "password")
         assert client.user_id == ""
+        assert server.signed_out == ["device"]
 
 
 async def test_a_group_that_was_left_is_no_longer_known(client, server):

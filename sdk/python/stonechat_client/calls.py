@@ -59,6 +59,11 @@ class Calls:
         check(request)
         return await self._call(path, request, answer, ())
 
+    async def proved(self, path: str, request: Message, answer: type[R], token: str) -> R:
+        """Call with an access token that is not this device's. Raises ClientError."""
+        check(request)
+        return await self._call(path, request, answer, bearer(token))
+
     async def private(self, path: str, request: Message, answer: type[R]) -> R:
         """Call with the token of this device. Raises ClientError."""
         check(request)

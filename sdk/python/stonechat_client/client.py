@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,7 @@ from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from stonechat.users.v1 import user_service_pb2 as users
 from stonechat_client.cache import Cache, MemoryCache
 from stonechat_client.calls import Calls
-from stonechat_client.errors import ClientError, SignedOut
+from stonechat_client.errors import ClientError, SignedOut, WrongUser
 from stonechat_client.ledger import Ledger, NoLedger
 from stonechat_client.session import Session
 
@@ -74,7 +75,16 @@ class Client:
         cache is somebody else's."""
         request = users.SignInRequest(username=username, password=password, device_name=device_name)
         signed_in = await self._calls.public(_USERS + "SignIn", request, users.SignInResponse)
-        self.cache.belong_to(signed_in.user_id)
+        try:
+            self.cache.belong_to(signed_in.user_id)
+        except WrongUser:
+            # Nobody will ever use this device. If that cannot be said now, it ends when it was not used for long.
+            unused = users.RevokeDeviceRequest(device_id=signed_in.device_id)
+            with suppress(ClientError):
+                await self._calls.proved(
+                    _USERS + "RevokeDevice", unused, users.RevokeDeviceResponse, signed_in.access_token
+                )
+            raise
         self._calls.tokens.take(signed_in)
         return self.user_id
 
