@@ -1,6 +1,7 @@
 """How one service calls another: a channel by name, found in the registry, with the inner token and a deadline on every call.
 
-What the other side answers comes back as the same `StonechatError` it raised there.
+What the other side answers comes back as the same `StonechatError` it raised there. Unary calls between services may be
+repeated without harm, so one that cannot be answered by an instance is tried at another.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 _GRACE_SECONDS = 5.0
+_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _OUT = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 
 
@@ -43,15 +45,21 @@ def _leaves(tree: type[errors.StonechatError]) -> dict[str, type[errors.Stonecha
 _BY_REASON = _leaves(errors.StonechatError)
 
 
+def _details(error: grpc.aio.AioRpcError) -> Status | None:
+    """What the other side said of its error; None when it was not the one who spoke."""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS_KEY:
+            return Status.FromString(cast(bytes, value))
+    return None
+
+
 def translate(error: grpc.aio.AioRpcError) -> errors.StonechatError:
     """The error that the other side raised; Unavailable when it could not even answer."""
     info, retry, field, must = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo(), "", ""
-    for key, value in error.trailing_metadata() or ():
-        if key == DETAILS_KEY:
-            for detail in Status.FromString(cast(bytes, value)).details:
-                bad = error_details_pb2.BadRequest()
-                if not (detail.Unpack(info) or detail.Unpack(retry)) and detail.Unpack(bad) and bad.field_violations:
-                    field, must = bad.field_violations[0].field, bad.field_violations[0].description
+    for detail in (_details(error) or Status()).details:
+        bad = error_details_pb2.BadRequest()
+        if not (detail.Unpack(info) or detail.Unpack(retry)) and detail.Unpack(bad) and bad.field_violations:
+            field, must = bad.field_violations[0].field, bad.field_violations[0].description
     leaf = _BY_REASON.get(info.reason)
     message = error.details() or error.code().name
     if leaf is None:
@@ -59,6 +67,47 @@ def translate(error: grpc.aio.AioRpcError) -> errors.StonechatError:
     if leaf is errors.InvalidField:
         return leaf(field, must)
     return leaf(message, field=field, retry_after=retry.retry_delay.ToNanoseconds() / 1e9 or None)
+
+
+def call_is_over() -> bool:
+    """In `except CancelledError`: it was a call of gRPC that was cancelled, by its channel's end, and not the task that
+    waits for it."""
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()
+
+
+class ServiceChannel:
+    """What a stub takes for a channel: each unary call goes to an instance in its turn, and to the next one when that cannot
+    be reached or uses up its half of the time that is left."""
+
+    def __init__(self, channels: "Channels", service: str) -> None:
+        self._channels = channels
+        self._service = service
+
+    def unary_unary(self, *method: Any, **options: Any) -> Any:
+        """Called by stubs."""
+
+        async def call(request: object, timeout: float, metadata: Any) -> Any:  # noqa: ASYNC109 - as a stub's method
+            ends_at = asyncio.get_running_loop().time() + timeout
+            *others, last = self._channels.all_to(self._service)
+            for channel in others:
+                left = ends_at - asyncio.get_running_loop().time()
+                try:
+                    return await channel.unary_unary(*method, **options)(request, timeout=left / 2, metadata=metadata)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() not in _ELSEWHERE or _details(error) is not None:
+                        raise
+                except asyncio.CancelledError:
+                    if not call_is_over():
+                        raise
+            left = ends_at - asyncio.get_running_loop().time()
+            return await last.unary_unary(*method, **options)(request, timeout=left, metadata=metadata)
+
+        return call
+
+    def stream_stream(self, *method: Any, **options: Any) -> Any:
+        """Called by stubs. A stream is opened to an instance that is known, by `Channels.at`."""
+        return None
 
 
 class Channels:
@@ -73,14 +122,18 @@ class Channels:
         self._forget = registry.watch(self._close_unused)
 
     def to(self, service: str) -> grpc.aio.Channel:
-        """A channel to an instance of a service: each in turn, those that cannot be reached only when there is no other. Raises
-        Unavailable when none is registered."""
+        """A channel to whichever instances of a service are up when a call is made."""
+        return cast(grpc.aio.Channel, ServiceChannel(self, service))
+
+    def all_to(self, service: str) -> list[grpc.aio.Channel]:
+        """Channels to the instances of a service: another one first each time, those that could not be reached just now last.
+        Raises Unavailable when none is registered."""
         instances = self._registry.instances(service)
         if not instances:
             raise errors.Unavailable(f"no instance of {service} is up")
         turn = next(self._turn) % len(instances)
         channels = [self.at(instance.address) for instance in (*instances[turn:], *instances[:turn])]
-        return next((each for each in channels if each.get_state() not in _OUT), channels[0])
+        return sorted(channels, key=lambda channel: channel.get_state() in _OUT)
 
     def at(self, address: str) -> grpc.aio.Channel:
         """The channel to an instance, by its address."""
@@ -102,6 +155,10 @@ class Channels:
             return await cast(Awaitable[Any], method(request, timeout=deadline, metadata=self._metadata))
         except grpc.aio.AioRpcError as error:
             raise translate(error) from error
+        except asyncio.CancelledError:
+            if call_is_over():
+                raise errors.Unavailable("the other service left before it answered") from None
+            raise
 
     def stream(self, method: Any) -> Any:
         """Open a stub's bidirectional stream, without a deadline: its reader watches for silence."""
