@@ -18,8 +18,8 @@ SILENCE_SECONDS = 3.0
 
 
 class Link:
-    """One stream after the other, for as long as the instance is up. `opened` is called with each new one, `received` after
-    each batch of items."""
+    """One stream after the other, for as long as the instance is up. `turned` is called with each new one and at the end of
+    each, `received` after each batch of items."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Link:
         subscriptions: Subscriptions,
         requests: Waiting,
         clock: Clock,
-        opened: Callable[["Link"], None],
+        turned: Callable[["Link"], None],
         received: Callable[[], None],
     ) -> None:
         self.instance = instance
@@ -38,7 +38,7 @@ class Link:
         self._subscriptions = subscriptions
         self._requests = requests
         self._clock = clock
-        self._opened = opened
+        self._turned = turned
         self._received = received
         self._stream: RelayStream | None = None
         self._heard_at = 0.0
@@ -64,7 +64,7 @@ class Link:
     async def _serve(self, stream: RelayStream) -> None:
         self._stream, self._heard_at = stream, self._clock.monotonic()
         try:
-            self._opened(self)
+            self._turned(self)
             while True:
                 for item in await stream.receive():
                     if isinstance(item, Answer):
@@ -75,6 +75,7 @@ class Link:
                 self._received()
         finally:
             self._stream = None
+            self._turned(self)
             self._subscriptions.broken(self)
             await stream.close()
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
 
 from svc.kernel.clock import Clock
-from svc.kernel.coordination import Coordination
+from svc.kernel.coordination import Claim, Coordination
 from svc.kernel.registry import Instance, Registry
-from svc.kernel.relay import Relay, Signal
+from svc.kernel.relay import Relay, Signal, Unanswered
 from svc.messaging.link import Link
 from svc.messaging.requests import Requests
 from svc.messaging.subscriptions import Subscriptions
@@ -39,7 +40,9 @@ class Links:
         self._clock = clock
         self._links: dict[Instance, Link] = {}
         self._tasks: dict[Instance, asyncio.Task[None]] = {}
-        self._owners: dict[int, Instance] = {}
+        self._shards = coordination.shards
+        self._claims: Mapping[int, Claim] = {}
+        self._ways: dict[int, Link] = {}  # partition → the link to its owner, while it is open
         self._changed = asyncio.Event()
         self._regressions = 0
 
@@ -50,15 +53,17 @@ class Links:
             while True:
                 self._reroute()
                 self._changed.clear()
-                await self._follow(set(self._registry.instances(SERVICE)))
+                await self._follow(self._registry.instances(SERVICE))
                 await self._changed.wait()
         finally:
             for end in forget:
                 end()
-            await self._follow(set())
+            await self._follow(())
 
-    async def _follow(self, live: set[Instance]) -> None:
-        for instance in live - self._links.keys():
+    async def _follow(self, live: Collection[Instance]) -> None:
+        for instance in live:
+            if instance in self._links:
+                continue
             link = Link(
                 self._node,
                 instance,
@@ -66,19 +71,20 @@ class Links:
                 self._subscriptions,
                 self._requests,
                 self._clock,
-                self._opened,
+                self._turned,
                 self._received,
             )
             self._links[instance] = link
             self._tasks[instance] = task = asyncio.create_task(link.run(), name=f"relay link {instance.address}")
             task.add_done_callback(lambda task: self._changed.set())
-        gone = [self._tasks.pop(instance) for instance in self._links.keys() - live]
-        for instance in self._links.keys() - live:
+        gone = self._links.keys() - set(live)
+        for instance in gone:
             del self._links[instance]
-        for task in gone:
+        tasks = [self._tasks.pop(instance) for instance in gone]
+        for task in tasks:
             task.cancel()
-        if gone:
-            await asyncio.wait(gone)
+        if tasks:
+            await asyncio.wait(tasks)
         # A link ends by itself only when it has failed.
         for task in self._tasks.values():
             if task.done():
@@ -101,13 +107,19 @@ class Links:
             link.signal(signal)
 
     def _route(self, conversation_id: str) -> Link | None:
-        owner = self._owners.get(self._coordination.shards.partition_of(conversation_id))
-        link = self._links.get(owner) if owner is not None else None
-        return link if link is not None and link.is_open else None
+        return self._ways.get(self._shards.partition_of(conversation_id))
 
-    def _opened(self, link: Link) -> None:
-        self._ask([partition for partition, owner in self._owners.items() if owner == link.instance])
-        self.flush()
+    def _find_ways(self) -> None:
+        links = {partition: self._links.get(claim.instance) for partition, claim in self._claims.items()}
+        self._ways = {partition: link for partition, link in links.items() if link is not None and link.is_open}
+
+    def _turned(self, link: Link) -> None:
+        """A link has a stream again, or none any more."""
+        self._find_ways()
+        if link.is_open:
+            self._ask({partition for partition, claim in self._claims.items() if claim.instance == link.instance})
+            self._subscriptions.look_again()
+            self.flush()
 
     def _received(self) -> None:
         if (count := self._subscriptions.regressions) > self._regressions:
@@ -119,20 +131,24 @@ class Links:
 
     def _reroute(self) -> None:
         """Owners or the map may have changed."""
-        owners = {partition: claim.instance for partition, claim in self._coordination.claims().items()}
-        changed = [partition for partition, owner in owners.items() if self._owners.get(partition) != owner]
-        self._owners = owners
+        claims, shards = self._coordination.claims(), self._coordination.shards
+        if claims == self._claims and shards is self._shards:
+            return
+        changed = {partition for partition, claim in claims.items() if self._claims.get(partition) != claim}
+        self._claims, self._shards = claims, shards
+        self._find_ways()
         self._subscriptions.reroute(self._route)
         self._ask(changed)
         self.flush()
 
-    def _ask(self, partitions: list[int]) -> None:
+    def _ask(self, partitions: set[int]) -> None:
         """List to their owners what waits for an answer in these partitions: what is stored already is answered now (S9)."""
         if not partitions or not len(self._requests):
             return
-        shards, asked = self._coordination.shards, set(partitions)
+        asked: dict[Link, list[Unanswered]] = {}
         for request in self._requests.unanswered():
-            if shards.partition_of(request.conversation_id) in asked:
-                link = self._route(request.conversation_id)
-                if link is not None:
-                    link.ask([request])
+            partition = self._shards.partition_of(request.conversation_id)
+            if partition in partitions and (link := self._ways.get(partition)) is not None:
+                asked.setdefault(link, []).append(request)
+        for link, unanswered in asked.items():
+            link.ask(unanswered)

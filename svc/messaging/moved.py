@@ -31,24 +31,29 @@ class MovedRecords:
         self._wake.set()
 
     async def run(self, is_wanted: Callable[[Record], bool]) -> None:
-        """Until cancelled. `is_wanted`: somebody still waits for the answer."""
+        """Until cancelled. `is_wanted`: somebody still waits for the answer. The map is read for all that came meanwhile, and
+        not more often than each quarter of a second: whoever disagrees with it on where a record counts cannot keep us busy."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            try:
-                shards = await self._coordination.read_shards()
-            except Unavailable as error:
-                log.debug("moved records wait", extra={"error": error.message})
-            else:
-                waiting, self._waiting = [each for each in self._waiting if is_wanted(each)], []
-                for record in waiting:
-                    if shard_of(record.conversation_id) in shards.moves:
-                        self._waiting.append(record)  # still on its way: where it went is published next
-                        continue
-                    try:
-                        self._append(record)
-                    except StonechatError:
-                        self._waiting.append(record)
+            await self._append_again()
+            self._waiting = [each for each in self._waiting if is_wanted(each)]
             if self._waiting:
-                await self._clock.sleep(_LOOK_SECONDS)
                 self._wake.set()
+            await self._clock.sleep(_LOOK_SECONDS)
+
+    async def _append_again(self) -> None:
+        try:
+            shards = await self._coordination.read_shards()
+        except Unavailable as error:
+            log.debug("moved records wait", extra={"error": error.message})
+            return
+        waiting, self._waiting = self._waiting, []
+        for record in waiting:
+            if shard_of(record.conversation_id) in shards.moves:
+                self._waiting.append(record)  # still on its way: where it went is published next
+                continue
+            try:
+                self._append(record)
+            except StonechatError:
+                self._waiting.append(record)

@@ -98,8 +98,9 @@ class Session:
             self.leave(conversation_id)
 
     async def settled(self) -> None:
-        """Until everything that was joined is live."""
-        if self._joining:
+        """Until everything that was joined is live, or the session has ended."""
+        # Whoever waits runs a little after it was woken: something else may have been joined in between.
+        while self._joining and not self.ended.is_set():
             await self._settled.wait()
 
     def end(self, error: StonechatError | None = None) -> None:

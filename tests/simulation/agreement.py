@@ -140,4 +140,5 @@ class OneOwner:
         return {"delivery": (OWNERS,)}
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None
+        self._shared.watchers.append(changed)
+        return lambda: self._shared.watchers.remove(changed)

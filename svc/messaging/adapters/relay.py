@@ -9,7 +9,7 @@ import grpc
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from stonechat.delivery.v1.delivery_service_pb2_grpc import DeliveryServiceStub
-from svc.kernel.channels import Channels, translate
+from svc.kernel.channels import Channels, call_is_over, translate
 from svc.kernel.errors import Unavailable
 from svc.kernel.lifecycle import owned
 from svc.kernel.registry import Instance
@@ -127,6 +127,10 @@ class GrpcRelayStream:
             raise Unavailable("the owner has not answered in time") from None
         except grpc.aio.AioRpcError as error:
             raise Unavailable(translate(error).message) from error
+        except asyncio.CancelledError:
+            if call_is_over():
+                raise Unavailable("the owner left") from None
+            raise
         await self._tasks.enter_async_context(owned(self._write(), "relay writer"))
         await self._tasks.enter_async_context(owned(self._read(), "relay reader"))
 
@@ -174,6 +178,9 @@ class GrpcRelayStream:
                     await self._batches.put(items)
         except grpc.aio.AioRpcError as error:
             log.debug("a relay stream broke", extra={"error": translate(error).message})
+        except asyncio.CancelledError:
+            if not call_is_over():
+                raise
         except Exception:
             log.exception("a relay stream cannot be understood")
         await self._batches.put(None)
