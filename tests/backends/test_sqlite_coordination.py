@@ -59,7 +59,7 @@ async def test_who_is_cancelled_while_publishing_reads_what_came_of_it(tmp_path:
             publishing.cancel()
             await asyncio.wait([publishing])
             async with asyncio.timeout(10):
-                while not await coordination.publish((await coordination.read_shards()).grown(partitions)):
+                while not await coordination.publish((await coordination.read_shards()).grown(partitions)):  # noqa: ASYNC110 - it is under way
                     await asyncio.sleep(0)
             assert coordination.shards.partitions == partitions
 
