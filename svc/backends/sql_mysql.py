@@ -197,7 +197,7 @@ async def _connect(address: Address, tls: ssl.SSLContext | None, database: str) 
         connection = _Connection(
             host=host,
             port=port,
-            user=address.user or "root",
+            user=address.user or None,  # the one who runs this
             password=address.password.encode().decode("latin1"),  # the driver encodes it so, the server means UTF-8
             db=database or None,
             charset="utf8mb4",
