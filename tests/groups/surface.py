@@ -44,6 +44,9 @@ class Accounts:
     async def CheckDevice(self, request: directory.CheckDeviceRequest, call: Call) -> directory.CheckDeviceResponse:
         return directory.CheckDeviceResponse(active=True)
 
+    async def CheckDevices(self, request: directory.CheckDevicesRequest, call: Call) -> directory.CheckDevicesResponse:
+        return directory.CheckDevicesResponse(active=[True] * len(request.devices))
+
 
 @dataclass(frozen=True)
 class Surface:
