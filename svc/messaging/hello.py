@@ -50,12 +50,9 @@ class Hellos:
             complete = start + PAGE_CONVERSATIONS >= len(differing)
             session.outbox.control(session.encoder.hello_page(heads, gone if complete else (), complete))
 
-    async def _join_all(self, session: Session) -> None:
+    async def look_again(self, session: Session) -> None:
+        """Join what the user belongs to by now, and leave the rest. Raises DeviceRevoked, Unavailable."""
         identity = session.identity
-        session.join(session.inbox)
-        self._flush()
-        await session.settled()
-        # Only now: a device that is signed out after this is told so by the inbox.
         if not await self._directory.device_active(identity.user_id, identity.device_id):
             raise DeviceRevoked("this device was signed out")
         memberships = await self._conversations.of_user(identity.user_id)
@@ -63,6 +60,13 @@ class Hellos:
         for membership in memberships:
             session.member(membership.conversation_id, membership.version, membership.member)
         self._flush()
+
+    async def _join_all(self, session: Session) -> None:
+        session.join(session.inbox)
+        self._flush()
+        await session.settled()
+        # Only now: a device that is signed out after this is told so by the inbox.
+        await self.look_again(session)
         await session.settled()
 
     @contextmanager

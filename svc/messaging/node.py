@@ -25,6 +25,7 @@ from svc.messaging.appender import Appender
 from svc.messaging.hello import OPEN_SECONDS, Hellos
 from svc.messaging.links import Links
 from svc.messaging.marks import Done, MarkBoard
+from svc.messaging.missed import MissedNews
 from svc.messaging.model import Draft, ReadMark
 from svc.messaging.moved import MovedRecords
 from svc.messaging.ports import Conversations, Directory, Encoder, ReadMarks
@@ -76,6 +77,7 @@ class Node:
         self._appender = Appender(event_log, coordination, self._requests, tracer, clock)
         self._marks = MarkBoard(marks, encoder, self._signal_mark, clock)
         self._hellos = Hellos(conversations, directory, self._links.flush, settings.hello_admission)
+        self._missed = MissedNews(self._hellos.look_again, clock)
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)
 
     @asynccontextmanager
@@ -86,6 +88,7 @@ class Node:
             await stack.enter_async_context(owned(self._moved.run(self._requests.waits), "moved records", failed))
             await stack.enter_async_context(owned(self._appender.run(), "appender", failed))
             await stack.enter_async_context(owned(self._marks.run(), "read marks", failed))
+            await stack.enter_async_context(owned(self._missed.run(), "missed news", failed))
             await stack.enter_async_context(owned(self._sweep(), "session sweep", failed))
             yield
 
@@ -111,6 +114,7 @@ class Node:
             self.encoder,
             self._settings.session_queue_bytes,
             self._clock.monotonic(),
+            self._missed.put,
         )
         self._sessions.add(session)
         self._acceptance.sessions.setdefault(identity.user_id, set()).add(session)

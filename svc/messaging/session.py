@@ -5,7 +5,7 @@ The same object whatever carries it (Connect, Subscribe, event stream, Poll): on
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from svc.kernel.errors import DeviceRevoked, RateLimited, StonechatError
@@ -24,7 +24,13 @@ class Session:
     """A `Listener` of the conversations of its user. Ends once, with an error or without; then nothing is queued any more."""
 
     def __init__(
-        self, identity: Identity, subscriptions: Subscriptions, encoder: Encoder, max_bytes: int, now: float
+        self,
+        identity: Identity,
+        subscriptions: Subscriptions,
+        encoder: Encoder,
+        max_bytes: int,
+        now: float,
+        missed: "Callable[[Session], None]" = lambda session: None,
     ) -> None:
         self.identity = identity
         self.encoder = encoder
@@ -43,6 +49,7 @@ class Session:
             None  # the task of the call that writes to its client, while there is one
         )
         self._subscriptions = subscriptions
+        self._missed = missed  # told when something in the inbox was not pushed
         # Conversation → the newest seq when it went live; a conversation that is pending is not in it.
         self.heads: dict[str, int] = {}
         self.recent: list[str] = []  # the conversations of the user, most recent first, when the session was opened
@@ -143,6 +150,8 @@ class Session:
         if conversation_id in self.heads and not self.ended.is_set():
             self.outbox.behind(conversation_id, head)
             self._check_pace()
+            if conversation_id == self.inbox:
+                self._missed(self)
 
     def signal(self, signal: Signal) -> None:
         if signal.conversation_id in self.heads and self.greeted and not self.ended.is_set():
