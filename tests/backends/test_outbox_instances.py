@@ -41,7 +41,9 @@ async def instance(url: str, log: Path, things: Sequence[str]) -> AsyncIterator[
         if process.returncode is None:
             process.kill()
         _, said = await process.communicate()
-        assert said == b"", said.decode()  # no change was refused: none waits for another in a circle
+        # A machine that has too much to do may keep one waiting for a row; but none dies, and none waits in a circle.
+        assert b"Traceback" not in said, said.decode()
+        assert b"others change the same" not in said, said.decode()
 
 
 def read(log: Path) -> list[tuple[str, int]]:
@@ -82,6 +84,7 @@ def first_appearances(entries: Sequence[tuple[str, int]]) -> dict[str, list[int]
 
 
 @pytest.mark.real
+@pytest.mark.timeout(400)
 async def test_instances_that_are_killed_lose_nothing_and_keep_the_order(tmp_path: Path) -> None:
     """Two at work on the same things and on some of their own; each is killed and replaced again and again, wherever it is.
     In the end, and no one having been told to look, every version of every thing is in the log, the first time in order."""
