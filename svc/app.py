@@ -188,6 +188,7 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
                 agreement.registry,
                 parts.instance,
                 parts.store,
+                parts.hot,
                 parts.tracer,
                 parts.failed,
             )

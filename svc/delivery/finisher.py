@@ -1,11 +1,12 @@
-"""The end of a round, out of the way of the next ones: announce → tell inboxes → park → commit (protocol T3).
+"""The end of a round, out of the way of the next ones: announce → tell inboxes → park → keep heads → commit (protocol T3).
 
 Rounds that wait for it are finished together: what it does costs the same for one as for ten.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from svc.delivery.heads import HeadCache
 from svc.delivery.incidents import group_of
 from svc.delivery.moved import HeldBack
 from svc.delivery.ports import Encoder
@@ -49,18 +50,22 @@ class Finisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._held_back = HeldBack()
+        self._heads: dict[int, HeadCache] = {}
         self.offsets: dict[int, int] = {}
         """Per partition that is held, the offset below which everything is through, but for what is held back."""
         self.committed_at = clock.monotonic()
 
-    def begin(self, partition: int, offset: int) -> None:
-        """A partition is taken: everything below is through."""
+    def begin(self, partition: int, offset: int, heads: HeadCache | None = None) -> None:
+        """A partition is taken: everything below is through. `heads`: where its heads are kept for whoever is next."""
         self.offsets[partition] = offset
+        if heads is not None:
+            self._heads[partition] = heads
         self.committed_at = self._clock.monotonic()
 
     def drop(self, partition: int) -> None:
         """A partition is not ours any more: nothing of it is committed from now on."""
         self.offsets.pop(partition, None)
+        self._heads.pop(partition, None)
         self._held_back.drop(partition)
 
     @property
@@ -120,10 +125,17 @@ class Finisher:
             await self._retry.until_done("park", lambda: self._log.append(DEAD_LETTERS, result.dead_letters))
         self._held_back.add([entry for entry in result.moved if entry.partition in self.offsets])
         await self._append_again()
+        await self._keep_heads(result.next_offsets)
         for partition, offset in result.next_offsets.items():
             if partition in self.offsets:
                 self.offsets[partition] = offset
         await self.commit()
+
+    async def _keep_heads(self, offsets: Mapping[int, int]) -> None:
+        """Before these are committed (S4)."""
+        kept = [(heads, offset) for at, offset in offsets.items() if (heads := self._heads.get(at)) is not None]
+        if kept:
+            await asyncio.gather(*(heads.write(offset) for heads, offset in kept))
 
     async def _append_again(self) -> None:
         ready = self._held_back.ready(self._shards.shards)

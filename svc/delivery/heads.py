@@ -9,6 +9,7 @@ is through; what came after that it knows itself. A lost write, a wiped Redis an
 (A generation in the registry, raised when a write fails, does not see a copy that is put back while nobody writes.)
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from svc.delivery.ports import Heads
@@ -30,9 +31,9 @@ class HeadCache:
         self._heads = heads
         self._space = space
         self._era_of = era_of
-        # Heads of records below this offset are not in memory any more: they were written, or it was tried.
-        self._through = through
         self._log_end = self._first_log_end = log_end
+        self._caught_up = asyncio.Event()
+        self._is_through(through)
         self._waiting: dict[str, int] = {}
         self._being_written: dict[str, int] = {}
         self._reads: dict[int, dict[str, int]] = {}  # by identity
@@ -41,7 +42,11 @@ class HeadCache:
     def is_caught_up(self) -> bool:
         """Whether all that the log held at the beginning is through: a former owner may have relayed it, so no answer may be
         below it."""
-        return self._through >= self._first_log_end
+        return self._caught_up.is_set()
+
+    async def caught_up(self) -> None:
+        """Wait for that."""
+        await self._caught_up.wait()
 
     def stored(self, conversation_id: str, seq: int) -> None:
         """An event is stored and about to be relayed. Call for every one."""
@@ -71,7 +76,7 @@ class HeadCache:
             pass
         finally:
             self._being_written = {}
-            self._through = through
+            self._is_through(through)
 
     async def read(self, conversation_ids: Sequence[str]) -> dict[str, int]:
         """The newest seq of each conversation of which that is sure: of some, or of none. No event that this owner relays
@@ -91,6 +96,12 @@ class HeadCache:
         if not self._reaches(mark, through):
             return {}
         return {name: max(found[key], asked[name]) for name, key in names.items() if key in found}
+
+    def _is_through(self, offset: int) -> None:
+        # Heads of records below are not in memory any more: they were written, or it was tried.
+        self._through = offset
+        if offset >= self._first_log_end:
+            self._caught_up.set()
 
     def _in_memory(self, conversation_id: str) -> int:
         return max(self._waiting.get(conversation_id, 0), self._being_written.get(conversation_id, 0))

@@ -5,8 +5,11 @@ belongs to a partition that is given back meanwhile is not loaded; who asked is 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 
+from svc.delivery.heads import HeadCache
 from svc.delivery.holding import Holding
 from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.model import Slice
@@ -15,6 +18,9 @@ from svc.delivery.retry import Retry
 from svc.kernel.coordination import Coordination
 from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.relay import claim_of
+
+CATCH_UP_SECONDS = 1.0
+"""So long, once, who subscribes waits for a cache that may spare the store a read; then the store is read."""
 
 
 class Loader:
@@ -35,6 +41,7 @@ class Loader:
         self._retry = retry
         self._loading: dict[str, asyncio.Future[None]] = {}
         self._wanted: set[str] = set()
+        self._waited_for: weakref.WeakSet[HeadCache] = weakref.WeakSet()
         self._wake = asyncio.Event()
         self.hub = Hub(self._claim_of, self.is_active)
 
@@ -58,10 +65,37 @@ class Loader:
             await self._wake.wait()
             self._wake.clear()
             wanted, self._wanted = self._wanted, set()
+            wanted -= await self._answer_from_cache(wanted)
             await self.load(wanted)
             for name in wanted:
                 if not self.is_active(name):
                     self.hub.refused(name)
+
+    async def _answer_from_cache(self, conversation_ids: set[str]) -> set[str]:
+        """Acknowledge those whose heads are surely known without loading them (S4); returns them."""
+        asked: dict[HeadCache, list[str]] = {}
+        for name in conversation_ids:
+            holding = self.holding(name)
+            if holding is not None and holding.heads is not None and not self.is_active(name):
+                asked.setdefault(holding.heads, []).append(name)
+        await self._wait_for(asked.keys() - self._waited_for)
+        found = await asyncio.gather(*(heads.read(names) for heads, names in asked.items()))
+        known = set()
+        for heads, told in zip(asked, found, strict=True):
+            for name, head in told.items():
+                holding = self.holding(name)
+                if holding is not None and holding.heads is heads:
+                    self.hub.loaded(name, head)
+                    known.add(name)
+        return known
+
+    async def _wait_for(self, caches: Set[HeadCache]) -> None:
+        # Whoever takes a partition over is asked for everything at once, moments before it can tell.
+        self._waited_for.update(caches)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                for heads in caches:
+                    await heads.caught_up()
 
     async def load(self, conversation_ids: set[str]) -> None:
         """Return when all of them are loaded, but for those whose partition is not held (any more). Raises LogIncidentError."""
@@ -90,6 +124,8 @@ class Loader:
                 if holding is held[name]:
                     holding.sequencer.load(name, stored, holding.end)
                     self._acknowledge(name)
+                    if holding.heads is not None:
+                        holding.heads.loaded(name, stored.head.seq)
         except BaseException as error:
             done.set_exception(error)
             done.exception()  # whoever else waits may be gone already

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from svc.delivery.finisher import Finisher
+from svc.delivery.heads import HeadCache
 from svc.delivery.holding import Holding
 from svc.delivery.hub import Hub
 from svc.delivery.incidents import group_of
 from svc.delivery.judge import Judge
 from svc.delivery.loader import Loader
 from svc.delivery.model import Event, Key, KeyRow, LogIncidentError
-from svc.delivery.ports import Encoder, MessageStore
+from svc.delivery.ports import Encoder, Heads, MessageStore
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round, waves
 from svc.delivery.sequencer import Sequencer
@@ -56,6 +57,7 @@ class Owner:
         clock: Clock,
         tracer: telemetry.Tracer,
         coordination: Coordination,
+        heads: Heads | None = None,
     ) -> None:
         self._log = event_log
         self._store = store
@@ -63,6 +65,7 @@ class Owner:
         self._clock = clock
         self._tracer = tracer
         self._coordination = coordination
+        self._heads = heads
         self.incident = coordination.shards.incident
         self._held: dict[int, Holding] = {}
         self._map_version = coordination.shards.version
@@ -108,8 +111,11 @@ class Owner:
             # So that the fence of a move is read by every owner while the move is under way (G1).
             since = [move.since for move in shards.moves.values() if move.source == partition]
             holding = Holding(claim, Sequencer(self._era_of, through), through, min([through, *since]), end)
+            if self._heads is not None:
+                space = f"{self.incident}.{partition}"
+                holding.heads = HeadCache(self._heads, space, self._era_of, through, end)
             self._held[partition] = holding
-            self._finisher.begin(partition, through)
+            self._finisher.begin(partition, through, holding.heads)
         try:
             for claim in claims:
                 if self._consumer is not None and (taken := self._held.get(claim.partition)) is not None:
@@ -263,6 +269,8 @@ class Owner:
             context = self._tracer.span("relay", record.traceparent, stored, now_ns, **place)
         frame = self._encoder.frame(event, (event.conversation_id, record.target_seq) in withdrawn)
         result.frames.setdefault(holding.claim.partition, []).append(frame)
+        if holding.heads is not None:
+            holding.heads.stored(event.conversation_id, event.seq)
         self.hub.relay(
             relay.Event(
                 event.conversation_id,

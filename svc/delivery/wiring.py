@@ -9,7 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.backends.messages_schema import KEY_RETENTION_SECONDS
-from svc.backends.opening import Messages
+from svc.backends.opening import Hot, Messages
 from svc.backends.sqlite import Database
 from svc.backends.sqlite_log import SqliteEventLog
 from svc.delivery.adapters.sqlite import SqliteMessageStore
@@ -17,7 +17,7 @@ from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.delivery import Delivery
 from svc.delivery.growing import Growing
 from svc.delivery.owner import Owner
-from svc.delivery.ports import MessageStore
+from svc.delivery.ports import Heads, MessageStore
 from svc.delivery.servicer import DeliveryServicer
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import Clock
@@ -50,16 +50,17 @@ async def open_delivery(
     registry: Registry,
     instance: Instance,
     messages: Messages,
+    hot: Hot,
     tracer: Tracer,
     failed: Failed | None = None,
 ) -> AsyncIterator[DeliveryParts]:
     """Delivery, for as long as the block lasts. `instance` is this process, as the registry will know it."""
-    store = _store(messages)
+    store, heads = _store(messages), _heads(hot)
     await _tell_new_log(event_log, store, coordination)
     encoder = ProtoEncoder(clock, SnowflakeGenerator(clock))
 
     def make_owner() -> Owner:
-        return Owner(event_log, store, encoder, clock, tracer, coordination)
+        return Owner(event_log, store, encoder, clock, tracer, coordination, heads)
 
     delivery = Delivery(make_owner, coordination, registry, instance, clock)
     servicer = DeliveryServicer(delivery.streams, DeadLetters(event_log, coordination))
@@ -86,6 +87,14 @@ def _store(messages: Messages) -> MessageStore:
     from svc.delivery.adapters.cassandra import CassandraMessageStore
 
     return CassandraMessageStore(messages)
+
+
+def _heads(hot: Hot) -> Heads | None:
+    if hot.redis is None:
+        return None  # the memory of a process says nothing to whoever owns next
+    from svc.delivery.adapters.redis import RedisHeads
+
+    return RedisHeads(hot.redis)
 
 
 async def _tell_new_log(event_log: EventLog, store: MessageStore, coordination: Coordination) -> None:

@@ -54,10 +54,14 @@ class ModelHeads:
         if self.deaf == "later":
             self._late.append((space, start, end, log_end, heads))
         elif self.deaf != "never":
-            self._write(self.spaces.setdefault(space, Space()), start, end, log_end, heads)
+            self.now(space, start, end, log_end, heads)
         if self.deaf is not None:
             raise Unavailable("no answer")
         await self._turn()
+
+    def now(self, space: str, start: int, end: int, log_end: int, heads: Mapping[str, int]) -> None:
+        """What `write` does, at this moment."""
+        self._write(self.spaces.setdefault(space, Space()), start, end, log_end, heads)
 
     def _write(self, space: Space, start: int, end: int, log_end: int, heads: Mapping[str, int]) -> None:
         if not start <= space.mark <= log_end:
@@ -79,8 +83,8 @@ class ModelHeads:
 
     def catch_up(self) -> None:
         """A server that stood still reads what it was sent, though nobody waits for it any more."""
-        for space, *written in self._late:
-            self._write(self.spaces.setdefault(space, Space()), *written)
+        for written in self._late:
+            self.now(*written)
         self._late.clear()
 
     def wipe(self) -> None:

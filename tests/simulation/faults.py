@@ -16,6 +16,7 @@ def storm(world: World) -> None:
     weather.log_twice = dice.choice((0.0, 0.0, 0.1))
     weather.store_unknown = dice.choice((0.0, 0.0, 0.1, 0.4))
     weather.read_fails = dice.choice((0.0, 0.0, 0.05, 0.2))
+    weather.cache_fails = dice.choice((0.0, 0.0, 0.1, 0.5))
     weather.replica_late = dice.choice((0.0, 0.3, 0.9))
     weather.stream_slow = dice.choice((0.0, 0.0, 0.1, 0.5))
     weather.stale_owner = dice.choice((0.0, 0.0, 0.3))
@@ -68,6 +69,20 @@ def strike(world: World) -> None:
         storm(world)
     else:
         world.log.clock_us += dice.choice((-200_000, -5_000, 5_000, 3_000_000))
+
+
+def strike_cache(world: World) -> None:
+    """One of the things that happen to a cache."""
+    heads, done = world.heads, world.random.random()
+    if done < 0.3:
+        world.saved_heads = heads.saved()
+        world.trace("cache", "saved")
+    elif done < 0.8:
+        heads.restore(world.saved_heads)
+        world.trace("cache", "comes back old")
+    else:
+        heads.wipe()
+        world.trace("cache", "wiped")
 
 
 def replace_replica(world: World, replica: Replica | None = None) -> None:

@@ -11,6 +11,7 @@ from svc.delivery import owner as owner_module
 from svc.delivery import sequencer as sequencer_module
 from svc.delivery.delivery import Delivery
 from svc.delivery.finisher import Finisher
+from svc.delivery.heads import HeadCache
 from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.loader import Loader
 from svc.delivery.model import Event, KeyRow, LogIncidentError, Position, Slice, Verdict, key_of
@@ -194,6 +195,20 @@ def own_incidents() -> AbstractContextManager[Any]:
             await self._coordination.publish((await self._coordination.read_shards()).after_incident())
 
     return patch.object(Delivery, "_tell_incident", told)
+
+
+# The cache of heads
+
+
+@mutation("S4: a cache is believed however far it goes", "cache_comes_back_old")
+def any_mark() -> AbstractContextManager[Any]:
+    return patch.object(HeadCache, "_reaches", lambda self, mark, through: True)
+
+
+@mutation("S4: heads are not raised when events are stored", "cache_comes_back_old", "everything")
+def heads_not_raised() -> AbstractContextManager[Any]:
+    loaded = HeadCache.stored
+    return patch.multiple(HeadCache, stored=lambda self, name, seq: None, loaded=loaded)
 
 
 # Rounds

@@ -9,6 +9,7 @@ from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import Tracer
 from tests.simulation.agreement import CoordinationPort
+from tests.simulation.model_cache import HeadsPort
 from tests.simulation.model_log import LogPort
 from tests.simulation.model_store import StorePort
 from tests.simulation.process import Process, ProcessClock
@@ -28,10 +29,11 @@ class OwnerProcess(Process):
         clock = ProcessClock(self)
         log, store = LogPort(world.log, self), StorePort(world.store, self)
         encoder = ProtoEncoder(clock, SnowflakeGenerator(clock, number))
+        heads = HeadsPort(world.heads, self)
         self.coordination = CoordinationPort(world.agreement, self)
 
         def make_owner() -> Owner:
-            return Owner(log, store, encoder, clock, NO_TRACER, self.coordination)
+            return Owner(log, store, encoder, clock, NO_TRACER, self.coordination, heads)
 
         self.delivery = Delivery(make_owner, self.coordination, ProcessRegistry(), Instance(name, name), clock)
         self.when_killed.append(self._cut)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from svc.kernel.record import Kind
 from tests.simulation.acts import begin, change, change_early, change_members, move, repeat_old, say, talk, too_late
-from tests.simulation.faults import lose_tail, replace_replica, storm, strike, take_over_when_killed
+from tests.simulation.faults import lose_tail, replace_replica, storm, strike, strike_cache, take_over_when_killed
 from tests.simulation.owners import OwnerProcess
 from tests.simulation.world import DIRECT, GROUP, OTHER_DIRECT, World
 
@@ -178,6 +178,37 @@ def _hesitate(world: World, owner: OwnerProcess) -> None:
     owner.stop_at("log.committed", "begin", 1, pause)
 
 
+async def cache_comes_back_old(world: World) -> None:
+    """10: the cache of heads is saved, much is written, it is put back as it was, owners and nodes start anew; who was away
+    must be told everything without a further message."""
+    dice = world.random
+    world.weather.cache_fails = dice.choice((0.0, 0.0, 0.3))
+    await begin(world, 2, 1)
+    for _ in range(3 + world.below(6)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.1))
+    await asyncio.sleep(world.between(0.0, 0.5))
+    saved = world.heads.saved()
+    for client in dice.sample(world.clients, 2):
+        client.disconnect()
+    for _ in range(5 + world.below(10)):
+        talk(world)
+        await asyncio.sleep(world.between(0.0, 0.1))
+    await asyncio.sleep(world.between(0.0, 1.0))
+    old = world.owners[0]
+    dice.choice((old.kill, old.pause, lambda: None))()
+    world.heads.restore(saved)
+    if not old.alive or old.paused or world.chance(0.5):
+        world.start_owner()
+    for node in world.living_nodes():
+        node.kill()
+        world.start_node()
+    for client in world.clients:
+        if client.session is not None:
+            client.connect(dice.choice(world.living_nodes()))
+    await asyncio.sleep(world.between(0.0, 5.0))
+
+
 async def subscription_storm(world: World) -> None:
     """11: everybody subscribes and leaves while streams break, owners change and queues overflow."""
     weather, dice = world.weather, world.random
@@ -278,6 +309,8 @@ async def everything(world: World) -> None:
         talk(world)
         if world.chance(faults):
             strike(world)
+        if world.chance(faults):
+            strike_cache(world)
         if world.chance(0.7):
             await asyncio.sleep(world.between(0.0, pace) * (20 if world.chance(0.05) else 1))
 
@@ -311,6 +344,7 @@ SCENARIOS: dict[str, Scenario] = {
         bucket_edge,
         late_edit,
         log_cut,
+        cache_comes_back_old,
         subscription_storm,
         answers_lost,
         first_message,

@@ -12,6 +12,7 @@ class Weather:
     log_twice: float = 0.0  # a producer appends an entry twice
     store_unknown: float = 0.0  # a write raises; any part of it lands, now or later
     read_fails: float = 0.0
+    cache_fails: float = 0.0  # a call raises; what it wrote is done at once, late, or never
     replica_late: float = 0.0  # the third replica gets a write late, or not before it is repaired
     stream_slow: float = 0.0  # the owner's end of a stream is read slowly: queues grow
     stale_owner: float = 0.0  # a node finds an older owner that still lives

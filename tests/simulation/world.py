@@ -10,6 +10,7 @@ from svc.delivery.model import Event, Position
 from svc.kernel.eventlog import ACCEPTED, Entry
 from svc.kernel.record import Kind, Record
 from svc.kernel.shards import ShardMap
+from tests.delivery.model_heads import ModelHeads, Space
 from tests.simulation.agreement import SharedAgreement
 from tests.simulation.clients import Client
 from tests.simulation.intents import People
@@ -64,6 +65,8 @@ class World:
         self.log = SharedLog(self, PARTITIONS)
         self.log.told.append(self.checker.appended)
         self.store = SharedStore(self)
+        self.heads = ModelHeads()
+        self.saved_heads: dict[str, Space] = {}
         self.people = People(self)
         self.owners: list[OwnerProcess] = []
         self.nodes: list[NodeProcess] = []
