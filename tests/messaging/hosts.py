@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from svc.delivery.owner import Owner
 from svc.delivery.streams import OwnerStreams
 from svc.delivery.wire import ProtoEncoder as OwnersEncoder
@@ -28,7 +29,6 @@ from svc.messaging.model import Draft
 from svc.messaging.node import Node
 from svc.messaging.session import Session
 from svc.messaging.wire import ProtoEncoder
-from stonechat.messaging.v1 import conversation_event_pb2 as bodies
 from tests.contracts.owner import PARTITIONS, Stand, open_stand, until
 from tests.contracts.relays import INNER_TOKEN, serving
 from tests.messaging.world import People, identity, told
@@ -220,7 +220,9 @@ class Client:
                         if not greeted:
                             early[name] = max(seq, early.get(name, 0))
                             continue
-                        assert seq == self.told.get(name, 0) + 1, f"{self.user}: {name} {seq} after {self.told.get(name)}"
+                        assert seq == self.told.get(name, 0) + 1, (
+                            f"{self.user}: {name} {seq} after {self.told.get(name)}"
+                        )
                         self.told[name] = seq
 
 
