@@ -15,7 +15,6 @@ COORDINATION_FILE = "coordination.sqlite"
 SCHEMA = """
 CREATE TABLE shards (id INTEGER PRIMARY KEY CHECK (id = 1), map TEXT NOT NULL);
 CREATE TABLE claims (id INTEGER PRIMARY KEY CHECK (id = 1), newest INTEGER NOT NULL);
-CREATE TABLE generations (partition INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 """
 
 
@@ -73,21 +72,6 @@ class SqliteCoordination:
         if self._claims.get(claim.partition) == claim:
             del self._claims[claim.partition]
             self._tell()
-
-    async def generation(self, partition: int) -> int:
-        sql = "SELECT generation FROM generations WHERE partition = ?"
-        row = await self._database.read(lambda connection: connection.execute(sql, (partition,)).fetchone())
-        return int(row[0]) if row is not None else 0
-
-    async def next_generation(self, partition: int) -> int:
-        def work(connection: sqlite3.Connection) -> int:
-            sql = (
-                "INSERT INTO generations VALUES (?, 1)"
-                " ON CONFLICT DO UPDATE SET generation = generation + 1 RETURNING generation"
-            )
-            return int(connection.execute(sql, (partition,)).fetchone()[0])
-
-        return await self._database.write(work)
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         self._watchers.append(changed)

@@ -2,7 +2,6 @@
 
 /claims/<partition>        ephemeral; value: its owner. The claim's number is the transaction that made it
 /shards                    the map of shards
-/generations/<partition>   the generation of its cached heads is the node's version + 1
 """
 
 import asyncio
@@ -98,25 +97,6 @@ class ZooKeeperCoordination:
         self._tell()
         with suppress(NoNodeError):
             await self._zookeeper.delete(f"{_CLAIMS}/{claim.partition}")
-
-    async def generation(self, partition: int) -> int:
-        try:
-            _, stat = await self._zookeeper.read(f"/generations/{partition}")
-        except NoNodeError:
-            return 0
-        return int(stat.version) + 1
-
-    async def next_generation(self, partition: int) -> int:
-        path = f"/generations/{partition}"
-        try:
-            return await self._zookeeper.write(path, b"") + 1
-        except NoNodeError:
-            pass
-        try:
-            await self._zookeeper.create(path, b"")
-        except NodeExistsError:
-            return await self._zookeeper.write(path, b"") + 1
-        return 1
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         self._watchers.append(changed)

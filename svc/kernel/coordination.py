@@ -57,14 +57,6 @@ class Coordination(Protocol):
         """Give a partition back. One that is not held is ignored. Raises Unavailable."""
         ...
 
-    async def generation(self, partition: int) -> int:
-        """The generation in which cached heads of a partition are believed (S4). Raises Unavailable."""
-        ...
-
-    async def next_generation(self, partition: int) -> int:
-        """Make all cached heads of a partition void; returns the new generation. Raises Unavailable."""
-        ...
-
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed` on the event loop after each change of `shards` or `claims`; returns what ends the watch."""
         ...

@@ -130,16 +130,6 @@ async def test_what_was_published_is_read(pair: tuple[Coordination, Coordination
         assert (await second.read_shards()).partitions == partitions
 
 
-async def test_generations_grow(pair: tuple[Coordination, Coordination]):
-    """Each partition has its own; whoever raises it, all see it."""
-    first, second = pair
-    before = await first.generation(2)
-    raised = [await first.next_generation(2), await second.next_generation(2), await first.next_generation(2)]
-    assert [before, *raised] == sorted({before, *raised})
-    assert await second.generation(2) == raised[-1]
-    assert await second.generation(3) < raised[-1]
-
-
 @pytest.mark.real
 async def test_what_a_lost_session_held_is_gone_at_once():
     """The owner knows by its own table that it must stop (O2), and may claim again."""

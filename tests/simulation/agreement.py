@@ -92,12 +92,6 @@ class CoordinationPort:
     async def release(self, claim: Claim) -> None:
         self._claims.pop(claim.partition, None)
 
-    async def generation(self, partition: int) -> int:
-        return 0
-
-    async def next_generation(self, partition: int) -> int:
-        return 0
-
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         self._watchers.append(changed)
         return lambda: self._watchers.remove(changed)
