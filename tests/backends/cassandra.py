@@ -2,20 +2,23 @@
 
 import asyncio
 import atexit
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import base64
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import acsylla
 
+from svc.backends.cassandra_blocking import BlockingCassandra, open_blocking
 from svc.backends.cassandra_connect import connected
 from svc.backends.cassandra_migrations import migrate
 from svc.backends.messages_cql import TABLES
-from svc.backends.sealing import Seal
+from svc.backends.sealing import parse_master_keys
 from svc.kernel import addresses
 from svc.kernel.addresses import Address
 from tests.real import address, unique
 
-SEAL = Seal({1: bytes(range(32))})
+MASTER_KEYS = "1:" + base64.b64encode(bytes(range(32))).decode()
+SEAL = parse_master_keys(MASTER_KEYS)
 
 
 @asynccontextmanager
@@ -61,3 +64,16 @@ def _new() -> Address:
 
 def _drop(place: Address) -> str:
     return f"DROP KEYSPACE IF EXISTS {place.name}"
+
+
+@contextmanager
+def blocking_tables() -> Iterator[tuple[Address, BlockingCassandra]]:
+    """The same for those who block, with a session."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        place = runner.run(stack.enter_async_context(tables()))
+        try:
+            with open_blocking(place, SEAL) as session:
+                yield place, session
+        finally:
+            runner.run(stack.aclose())

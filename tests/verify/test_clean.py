@@ -1,10 +1,10 @@
 """A history that the real owner made, and ledgers that the client library wrote, are clean; and everything was looked at."""
 
-from tests.verify.judge import found, judged
+from tests.verify.judge import found
 from tests.verify.town import DIRECT, GROUP
 
 
-def test_a_history_that_kept_its_promises_is_clean(town):
+def test_a_history_that_kept_its_promises_is_clean(town, judged):
     verdict = judged(town)
     assert found(verdict) == []
     assert verdict.clean

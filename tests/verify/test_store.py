@@ -6,7 +6,7 @@ import pytest
 
 from stonechat.messaging.v1.conversation_event_pb2 import Message
 from svc.backends.messages_schema import WITHDRAWN
-from tests.verify.judge import found, judged
+from tests.verify.judge import found
 from tests.verify.town import DIRECT, GROUP, U1, U2
 
 D = f"conversation_id = '{DIRECT}'"
@@ -212,7 +212,7 @@ SPOILED: dict[str, tuple[list[str], list[tuple[str, str, int]]]] = {
 
 
 @pytest.mark.parametrize("name", SPOILED)
-def test_it_is_found(town, name):
+def test_it_is_found(town, judged, name):
     statements, expected = SPOILED[name]
     _spoil(town, statements)
     verdict = judged(town, with_ledgers=False)
@@ -220,7 +220,7 @@ def test_it_is_found(town, name):
     assert not verdict.clean
 
 
-def test_a_key_may_be_used_again_after_a_day(town):
+def test_a_key_may_be_used_again_after_a_day(town, judged):
     town.sql(
         *(f"UPDATE {table} SET time_us = time_us + {25 * HOUR_US} WHERE {D} AND seq >= 2" for table in ("events", KEYS))
     )
@@ -229,21 +229,21 @@ def test_a_key_may_be_used_again_after_a_day(town):
     assert found(judged(town, with_ledgers=False)) == []
 
 
-def test_key_rows_are_not_missed_once_they_may_be_removed(town):
+def test_key_rows_are_not_missed_once_they_may_be_removed(town, judged):
     town.sql(f"UPDATE events SET time_us = time_us - {9 * 24 * HOUR_US}", f"DELETE FROM {KEYS}")
     assert found(judged(town, with_ledgers=False)) == []
     town.sql(f"UPDATE events SET time_us = time_us + {2 * 24 * HOUR_US}")
     assert ("wrong", DIRECT, 1) in found(judged(town, with_ledgers=False))
 
 
-def test_a_kind_that_is_newer_than_this_program_is_no_finding(town):
+def test_a_kind_that_is_newer_than_this_program_is_no_finding(town, judged):
     town.sql(f"UPDATE events SET kind = 99 WHERE {D} AND seq = 9")
     assert found(judged(town, with_ledgers=False)) == []
     town.sql(f"UPDATE events SET ordinal = ordinal + 1 WHERE {D} AND seq = 9")
     assert found(judged(town, with_ledgers=False)) == [("wrong", DIRECT, 9), ("wrong", DIRECT, 10)]
 
 
-def test_each_missing_event_counts(town):
+def test_each_missing_event_counts(town, judged):
     town.sql(
         f"DELETE FROM events WHERE {D} AND seq BETWEEN 2 AND 4", f"DELETE FROM {KEYS} WHERE {D} AND seq BETWEEN 2 AND 4"
     )

@@ -5,8 +5,8 @@ Cassandra gives no moment: while a conversation is copied it goes on. What is ju
 
 - Events are judged up to the one that was the newest before, read from a quorum; `SETTLED_SECONDS` later all that was written
   with it is stored, too, or its owner tries in vain. Ledgers were read earlier still: whatever a client saw is among them.
-- Events and keys never change. A message that a later event has changed is taken to be changed rightly: that event is judged
-  the next time. So is what a list says since a later event.
+- Events never change. A message that a later event has changed is taken to be changed rightly: that event is judged the next
+  time. So is what a list or a key row says since a later event, if there is one.
 
 What the last write of an owner that died left behind is no loss, but looks like one until another owner has finished it.
 
@@ -67,6 +67,24 @@ CREATE TABLE senders (conversation_id TEXT NOT NULL, sender_id TEXT NOT NULL, PR
 CREATE TABLE listed (conversation_id TEXT NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY (conversation_id, user_id))
   WITHOUT ROWID;
 """
+_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_KEY = "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SENDERS = """SELECT sender_id FROM senders WHERE conversation_id = :name
+  UNION SELECT sender_id FROM events WHERE conversation_id = :name"""
+# What is known of events that are not judged any more: that they are there, what they changed, what key they have.
+_NAMED = f"""SELECT coalesce(max(seq), 0) FROM (SELECT seq FROM idempotency_keys
+  UNION ALL SELECT body_version % {WITHDRAWN} FROM events)"""  # noqa: S608 - constants
+_LATER = f"""INSERT INTO events (conversation_id, lane, seq, kind, sender_id, record_id, client_message_id, time_us, ordinal,
+  version, era, offset, target_seq, body, body_version) SELECT conversation_id, {CHANGE_LANE},"""
+_LATER_CHANGES = f"""{_LATER} body_version % {WITHDRAWN},
+  CASE WHEN body_version >= {WITHDRAWN} THEN {int(Kind.WITHDRAWAL)} ELSE {int(Kind.EDIT)} END,
+  '', 0, '', 0, 0, 0, 0, 0, seq, x'', 0 FROM events
+  WHERE body_version % {WITHDRAWN} > :end AND body_version % {WITHDRAWN} <= :now
+  ON CONFLICT (conversation_id, lane, seq) DO NOTHING"""
+_LATER_KEYS = f"""{_LATER} seq, 0, sender_id, 0, client_message_id, 0, 0, 0, 0, 0, 0, x'', 0 FROM idempotency_keys
+  WHERE seq > :end AND seq <= :now
+  ON CONFLICT (conversation_id, lane, seq) DO UPDATE
+  SET sender_id = excluded.sender_id, client_message_id = excluded.client_message_id"""  # noqa: S608 - constants
 _UNREADABLE = b"\xff"  # what no body is
 
 
@@ -131,6 +149,7 @@ class CassandraArchive:
         try:
             self._copy_events(conversation_id, end)
             self._copy_keys(conversation_id)
+            self._note_later(conversation_id, end)
             yield CassandraSnapshot(self._inside(self._scratch, conversation_id, end), self, conversation_id, end)
         finally:
             self._scratch.rollback()
@@ -141,12 +160,7 @@ class CassandraArchive:
         wanted = sorted({*users, *(user for (user,) in others)})
         rows = self._ask((_LISTS, (some, name)) for some in _portions(wanted, _TOGETHER))
         found = {user: Member(version, member, seq) for user, version, member, seq in rows}
-        if not any(member.seq > end for member in found.values()):
-            return dict(found)
-        now = self._newest([name])[name]
-        if any(member.seq > now for member in found.values()):  # a list may be there before the event
-            self._sleep(SETTLED_SECONDS)
-            now = self._newest([name])[name]
+        now = self._now(name, end, max((member.seq for member in found.values()), default=0))
         return {user: None if end < member.seq <= now else member for user, member in found.items()}
 
     def _end(self, name: str) -> int:
@@ -159,6 +173,16 @@ class CassandraArchive:
         if (left := self._settled_at - self._clock.monotonic()) > 0:
             self._sleep(left)
         return self._ends[name]
+
+    def _now(self, name: str, end: int, named: int) -> int:
+        """The newest event there is, when something names that one. It is waited for: what names it may be there before it."""
+        now = end
+        if named > end:
+            now = self._newest([name])[name]
+        if named > now:
+            self._sleep(SETTLED_SECONDS)
+            now = self._newest([name])[name]
+        return now
 
     def _newest(self, names: Sequence[str]) -> dict[str, int]:
         async def look(cassandra: Cassandra) -> dict[str, int]:
@@ -177,17 +201,14 @@ class CassandraArchive:
                 for at in range(first, last + 1, _SPAN_EVENTS)
             )
             for row in self._ask(spans):
-                self._copy_event(name, end, row)
+                self._copy_event(name, row)
 
-    def _copy_event(self, name: str, end: int, row: tuple[Any, ...]) -> None:
+    def _copy_event(self, name: str, row: tuple[Any, ...]) -> None:
         lane, seq, kind, *between, cell, body_version = row
         if kind is None:  # a change of an event that is not here
             return
-        self._insert("events", (name, lane, seq, kind, *between, self._opened(name, seq, kind, cell), body_version))
-        cause = body_version % WITHDRAWN
-        if cause > end:
-            made = int(Kind.WITHDRAWAL if body_version >= WITHDRAWN else Kind.EDIT)
-            self._insert("events", (name, CHANGE_LANE, cause, made, "", 0, "", 0, 0, 0, 0, 0, seq, b"", cause))
+        values = (name, lane, seq, kind, *between, self._opened(name, seq, kind, cell), body_version)
+        self._scratch.execute(_EVENT, values)
 
     def _opened(self, name: str, seq: int, kind: int, cell: bytes) -> bytes:
         try:
@@ -196,21 +217,21 @@ class CassandraArchive:
             return _UNREADABLE
 
     def _copy_keys(self, name: str) -> None:
-        query = (
-            "SELECT sender_id FROM senders WHERE conversation_id = :name"
-            " UNION SELECT sender_id FROM events WHERE conversation_id = :name"
-        )
-        senders = [sender for (sender,) in self._scratch.execute(query, {"name": name})]
+        senders = [sender for (sender,) in self._scratch.execute(_SENDERS, {"name": name})]
         for some in _portions(senders, _TOGETHER):
             after = dict.fromkeys(some, "")
             while after:
-                asked = [(sender, (_KEYS, (name, sender, key, _KEYS_READ))) for sender, key in after.items()]
-                after = {}
-                for (sender, _), rows in zip(asked, self._answers(ask for _, ask in asked), strict=True):
-                    for row in rows:
-                        self._insert("idempotency_keys", (name, sender, *row))
-                    if len(rows) == _KEYS_READ:
-                        after[sender] = rows[-1][0]
+                asked = [(_KEYS, (name, sender, key, _KEYS_READ)) for sender, key in after.items()]
+                pages = dict(zip(after, self._answers(asked), strict=True))
+                for sender, rows in pages.items():
+                    self._scratch.executemany(_KEY, ((name, sender, *row) for row in rows))
+                after = {sender: rows[-1][0] for sender, rows in pages.items() if len(rows) == _KEYS_READ}
+
+    def _note_later(self, name: str, end: int) -> None:
+        named: int = self._scratch.execute(_NAMED).fetchone()[0]
+        places = {"end": end, "now": self._now(name, end, named)}
+        self._scratch.execute(_LATER_CHANGES, places)
+        self._scratch.execute(_LATER_KEYS, places)
 
     def _read_names(self) -> None:
         for keys in self._partitions("events", "conversation_id, bucket"):
@@ -253,10 +274,6 @@ class CassandraArchive:
 
         for some in _portions(asked, _STATEMENTS):
             yield from self._cassandra.run(partial(ask, some=some))
-
-    def _insert(self, table: str, values: Sequence[object]) -> None:
-        marks = ", ".join("?" * len(values))
-        self._scratch.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608 - constants
 
 
 def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -34,7 +34,7 @@ ORDER BY 2"""  # noqa: S608 - constants
 
 _KEYS = """SELECT k.sender_id, k.client_message_id, k.seq, e.sender_id, e.client_message_id FROM idempotency_keys AS k
   LEFT JOIN events AS e ON e.conversation_id = k.conversation_id AND e.lane IN (0, 1) AND e.seq = k.seq
-  WHERE k.conversation_id = :name AND k.seq <= :end"""
+  WHERE k.conversation_id = ?"""
 
 
 def _twins(what: str, columns: str) -> str:
@@ -76,7 +76,7 @@ class SqliteSnapshot:
             yield _event(self._name, row)
 
     def keys(self) -> Iterator[NamedKey]:
-        for sender, key, seq, event_sender, event_key in self._connection.execute(_KEYS, self._up_to_end):
+        for sender, key, seq, event_sender, event_key in self._connection.execute(_KEYS, (self._name,)):
             yield NamedKey(sender, key, seq, None if event_sender is None else (event_sender, event_key))
 
     def same_key(self) -> Iterator[Twin]:
