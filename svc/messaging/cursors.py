@@ -1,6 +1,8 @@
 """Sessions that outlive a call: Poll and the event stream hold them by a cursor, kept for 60 s on this node.
 
-What was handed out is kept until a later cursor confirms it, so an answer that got lost is given again.
+What was handed out is kept until a later cursor confirms it, so an answer that got lost is given again. Nothing of it is saved
+elsewhere: another node answers `reset` with where each conversation stands, from which a client sees what it misses as after
+any Hello; to spare it that page would cost a write for every answer of every session.
 """
 
 import secrets
