@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,8 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stonechat.history.v1 import history_service_pb2 as api
 from stonechat.history.v1.history_service_pb2_grpc import HistoryServiceStub
-from svc.backends.messages_schema import SCHEMA
-from svc.backends.sqlite import open_database
+from svc.backends.opening import Messages
 from svc.history.wiring import open_history
 from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import translate
@@ -57,12 +55,12 @@ class Surface:
 
 
 @asynccontextmanager
-async def open_surface(path: Path) -> AsyncIterator[Surface]:
-    """Serve history from a file, as a process would."""
+async def open_surface(messages: Messages) -> AsyncIterator[Surface]:
+    """Serve history from a store, as a process would."""
     clock = SystemClock()
     access = Access(PUBLIC_METHODS, frozenset(), "inner")
     chain = CallChain(TokenVerifier(_jwks, clock), access, RateLimiter(clock), Rate(10_000, 10_000), clock)
-    async with open_database(path, SCHEMA) as database, open_history(database) as history:
+    async with open_history(messages) as history:
         server = grpc.aio.server(handlers=[handlers(chain, *service) for service in history.services])
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

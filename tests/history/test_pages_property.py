@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svc.backends.messages_schema import SCHEMA
-from svc.backends.sqlite import open_database
 from svc.history.adapters.sqlite import SqliteMessageStore
 from svc.history.history import History
 from svc.history.model import Window
 from svc.kernel.ids import MessageRef
 from tests.history.archive import ALICE, BOB, DIRECT, Archive
+from tests.history.rows import sqlite_rows
 
 KINDS = st.lists(st.sampled_from(["message", "reaction", "edit", "withdrawal"]), max_size=30)
 
@@ -37,14 +36,10 @@ def store(archive: Archive, kinds: list[str]) -> list[int]:
 
 async def opened(run, arrange):
     """Run against history over a fresh file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "messages.db")
-        archive = Archive(path)
-        try:
-            async with open_database(path, SCHEMA) as database:
-                await run(History(SqliteMessageStore(database)), arrange(archive))
-        finally:
-            archive.close()
+    with tempfile.TemporaryDirectory() as folder, sqlite_rows(Path(folder)) as rows:
+        arranged = arrange(Archive(rows))
+        async with rows.opened() as database:
+            await run(History(SqliteMessageStore(database)), arranged)
 
 
 @pytest.mark.parametrize("forward", [False, True])
