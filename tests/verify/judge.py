@@ -31,8 +31,8 @@ def judged(town: Town, *, settled: bool = True, with_ledgers: bool = True) -> Ve
 def judged_on_cassandra(town: Town, *, settled: bool = True, with_ledgers: bool = True) -> Verdict:
     """The same, of what the town has in its file once it lies on Cassandra."""
     ledgers = [town.ledgers] if with_ledgers else []
-    with moved(town.data / MESSAGES_FILE) as settings:
-        return verify(settings, None, ledgers, (), settled, 1000, HurriedClock(), lambda text: None)
+    with moved(town.data / MESSAGES_FILE) as made:
+        return verify(made.settings, None, ledgers, (), settled, 1000, HurriedClock(), lambda text: None)
 
 
 def found(verdict: Verdict) -> list[tuple[str, str, int]]:
