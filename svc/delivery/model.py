@@ -1,5 +1,6 @@
 """The facts about records and events that the owner reasons with."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -74,6 +75,27 @@ class Slice:
 
     head: Head
     rows: tuple[Row, ...]
+
+
+def slice_of(rows: Iterable[Row], start: Position) -> Slice:
+    """The slice that rows make which were read one by one: all at or above the start, and the newest below it.
+
+    It ends below the first number that is missing. A run lands whole on a replica, but who reads its newest row alone spreads
+    that row alone (read repair): so what stands above a missing number was written by an owner that died before it knew
+    whether it was stored, and told nobody. Its records are judged again, and get the same numbers. No run lies in two buckets,
+    so a slice may begin with one: whatever lay below was moved away.
+    """
+    by_seq = {row.seq: row for row in rows}
+    lowest = min(by_seq, default=0)
+    bottom = 0 if lowest % BUCKET_EVENTS else max(0, lowest - 1)
+    first = top = max((row.seq for row in by_seq.values() if row.position < start), default=bottom)
+    while top + 1 in by_seq:
+        top += 1
+    at = by_seq.get(top)
+    if at is None:
+        return Slice(NO_EVENTS, ())
+    head = Head(at.seq, at.time_us, at.ordinal, at.version, at.position)
+    return Slice(head, tuple(by_seq[seq] for seq in range(first + 1, top + 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ class MessageStore(Protocol):
     """
 
     async def load(self, starts: dict[str, Position]) -> dict[str, Slice]:
-        """Per conversation: its head and its rows from there down to the first whose position is below the start (T1)."""
+        """Per conversation: its head and its rows from there down to the first whose position is below the start (T1). What
+        stands above a missing number is not stored: where a read may see part of a write, `slice_of` cuts it off."""
         ...
 
     async def keys(self, keys: Sequence[Key]) -> dict[Key, KeyRow]:

@@ -9,7 +9,7 @@ from svc.backends.cassandra import Cassandra, Insert, open_cassandra
 from svc.backends.messages_schema import KEY_RETENTION_SECONDS, WITHDRAWN
 from svc.backends.sealing import Seal, UnreadableContentError
 from svc.delivery.adapters.cassandra import CassandraMessageStore
-from svc.delivery.model import BUCKET_EVENTS, Event, Position
+from svc.delivery.model import BUCKET_EVENTS, NO_EVENTS, Event, Position
 from svc.delivery.rounds import waves
 from svc.kernel.record import Kind
 from tests.backends.cassandra import SEAL, tables
@@ -95,7 +95,7 @@ async def test_withdrawn_content_is_empty_not_absent(session: Cassandra, store: 
 async def test_a_changed_body_without_its_event_is_no_event(session: Cassandra, store: CassandraMessageStore):
     """It may stand alone when the event was moved elsewhere: neither a head, nor a target, nor in the way of either."""
     story = Story()
-    story.seqs[DIRECT] = 10
+    story.seqs[DIRECT] = BUCKET_EVENTS - 2
     message = story.message("moved")
     edit = story.edit(message, "changed")
     await store.write([edit])
@@ -142,3 +142,23 @@ async def test_many_conversations_are_loaded_together(store: CassandraMessageSto
     assert {name: slice_.head for name, slice_ in found.items()} == {
         event.conversation_id: event.head() for event in events
     }
+
+
+@pytest.mark.parametrize("seqs", [(1, 2, 4), (4,), (1, 2, 4, 5, 7), (2, 3, 4)])
+async def test_what_stands_above_a_missing_number_is_not_loaded(store: CassandraMessageStore, seqs: tuple[int, ...]):
+    """Whoever looked at the newest row of a run alone has spread that row alone to other nodes; who wrote the run is dead, and
+    told nobody. It is written again."""
+    story = Story()
+    first = story.message("1")
+    events = [first, story.message("2"), story.reaction(first), story.message("4"), story.edit(first, "5")]
+    events += [story.message("6"), story.message("7")]
+    for seq in seqs:
+        await store.write([events[seq - 1]])
+    whole = [event for event in events[:2] if 1 in seqs]
+    for start in range(len(whole) + 1):
+        slice_ = (await store.load({DIRECT: Position(1, start)}))[DIRECT]
+        assert slice_.head == (whole[-1].head() if whole else NO_EVENTS)
+        assert [row.seq for row in slice_.rows] == list(range(start + 1, len(whole) + 1))
+    await store.write(events)
+    slice_ = (await store.load({DIRECT: Position(1, 1)}))[DIRECT]
+    assert (slice_.head, len(slice_.rows)) == (events[-1].head(), 6)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from svc.backends.messages_schema import WITHDRAWN
-from svc.delivery.model import NO_EVENTS, Event, Head, Key, KeyRow, Position, Row, Slice, Target
+from svc.delivery.model import Event, Key, KeyRow, Position, Row, Slice, Target, slice_of
 from svc.kernel.errors import Unavailable
 from svc.kernel.record import Kind
 from tests.simulation.process import Process
@@ -109,24 +109,25 @@ class SharedStore:
 
     def slice(self, conversation_id: str, start: Position) -> Slice:
         """A conversation from its head down to the first row of each lane below start."""
-        head: Head | None = None
         rows: list[Row] = []
         open_lanes = {True, False}
         for bucket in self.buckets(conversation_id):
             for seq, cells in self.scan(conversation_id, bucket):
                 fixed = cells.fixed
                 assert fixed is not None
-                if head is None:
-                    head = Head(seq, fixed.time_us, fixed.ordinal, fixed.version, fixed.position)
                 lane = fixed.kind is Kind.MESSAGE
                 if lane in open_lanes:
+                    rows.append(_row(seq, fixed))
                     if fixed.position < start:
                         open_lanes.discard(lane)
-                    else:
-                        rows.append(_row(seq, fixed))
             if not open_lanes:
                 break
-        return Slice(head or NO_EVENTS, tuple(rows))
+        return slice_of(rows, start)
+
+    def look_at_head(self, conversation_id: str) -> None:
+        """As lists of conversations do: the newest row is read, and repaired, and none below it."""
+        for bucket in self.buckets(conversation_id)[:1]:
+            next(self.scan(conversation_id, bucket), None)
 
 
 def _row(seq: int, fixed: Fixed) -> Row:

@@ -1,6 +1,6 @@
 """Deliberate defects of the real core. The simulation must find each of them: a check that cannot fail is none."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,7 @@ from svc.delivery.finisher import Finisher
 from svc.delivery.heads import HeadCache
 from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.loader import Loader
-from svc.delivery.model import Event, KeyRow, LogIncidentError, Position, Slice, Verdict, key_of
+from svc.delivery.model import NO_EVENTS, Event, Head, KeyRow, LogIncidentError, Position, Row, Slice, Verdict, key_of
 from svc.delivery.owner import Owner
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
@@ -26,6 +26,7 @@ from svc.kernel.eventlog import LoggedEntry
 from svc.kernel.record import Record
 from svc.kernel.relay import Outcome
 from svc.messaging.subscriptions import Subscriptions
+from tests.simulation import model_store as model_store_module
 from tests.simulation import owners as owners_module
 
 Patch = Callable[[], AbstractContextManager[Any]]
@@ -158,6 +159,19 @@ def rows_not_loaded() -> AbstractContextManager[Any]:
         load(self, name, replace(stored, rows=stored.rows[:-1]), log_end)
 
     return patch.object(Sequencer, "load", loaded)
+
+
+@mutation("T1: a row above a number that is missing is taken for stored", "partial_write")
+def torn_runs_believed() -> AbstractContextManager[Any]:
+    def believing(rows: Iterable[Row], start: Position) -> Slice:
+        found = sorted(rows, key=lambda row: row.seq)
+        if not found:
+            return Slice(NO_EVENTS, ())
+        top = found[-1]
+        head = Head(top.seq, top.time_us, top.ordinal, top.version, top.position)
+        return Slice(head, tuple(row for row in found if row.position >= start))
+
+    return patch.object(model_store_module, "slice_of", believing)
 
 
 @mutation("T4: nobody notices that the log was cut", "log_cut")

@@ -12,7 +12,7 @@ from svc.kernel.record import Kind
 from tests.simulation.acts import begin, change, change_early, change_members, move, repeat_old, say, talk, too_late
 from tests.simulation.faults import lose_tail, replace_replica, storm, strike, strike_cache, take_over_when_killed
 from tests.simulation.owners import OwnerProcess
-from tests.simulation.world import DIRECT, GROUP, OTHER_DIRECT, World
+from tests.simulation.world import CONVERSATIONS, DIRECT, GROUP, OTHER_DIRECT, World
 
 POINTS = (
     ("store.load", "end"),  # woken
@@ -59,7 +59,8 @@ async def calm(world: World) -> None:
 
 
 async def partial_write(world: World) -> None:
-    """1: one mutation reaches one replica only; the owner dies before its retry; another takes over; the replica is lost."""
+    """1: one mutation reaches one replica only; the owner dies before its retry; another takes over; the replica is lost.
+    Meanwhile people look at their lists."""
     await begin(world, 2, 1)
     owner, replica = world.owners[0], world.random.choice(world.store.replicas)
     take_over_when_killed(world, owner)
@@ -68,6 +69,8 @@ async def partial_write(world: World) -> None:
     for _ in range(10 + world.below(10)):
         talk(world)
         await asyncio.sleep(world.between(0.0, 0.05))
+        for name in CONVERSATIONS:
+            world.store.look_at_head(name)
     await asyncio.sleep(world.between(0.0, 3.0))
     replace_replica(world, replica)
     for _ in range(5):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from svc.backends.cassandra import Cassandra, Insert, Mutation
 from svc.backends.messages_cql import bucket_of, is_seq
 from svc.backends.messages_schema import CHANGE_LANE, MESSAGE_LANE, WITHDRAWN
-from svc.delivery.model import BUCKET_EVENTS, NO_EVENTS, Event, Head, Key, KeyRow, Position, Row, Slice, Target
+from svc.delivery.model import BUCKET_EVENTS, Event, Key, KeyRow, Position, Row, Slice, Target, slice_of
 from svc.delivery.wire import edited_body
 from svc.kernel.ids import direct_members
 from svc.kernel.record import Kind
@@ -125,20 +125,13 @@ class CassandraMessageStore:
             if not places:
                 bucket -= 1
                 places = await self._bucket(name, bucket, start)
-        if not places:
-            return Slice(NO_EVENTS, ())
-        top = max(places, key=lambda row: row.seq)
-        rows: list[Row] = []
-        while True:
-            above = [row for row in places if row.position >= start]
-            rows += above
-            if (
-                len(above) < len(places) or bucket == 0
-            ):  # positions grow with seqs: below a row that is below the start all are
-                break
+        rows = list(places)
+        # Positions grow with seqs: below a row that is below the start all are.
+        while bucket and all(row.position >= start for row in places):
             bucket -= 1
             places = await self._bucket(name, bucket, start)
-        return Slice(Head(top.seq, top.time_us, top.ordinal, top.version, top.position), tuple(rows))
+            rows += places
+        return slice_of(rows, start)
 
     async def _bucket(self, name: str, bucket: int, start: Position) -> list[Row]:
         lanes = (self._lane(name, bucket, lane, start) for lane in (MESSAGE_LANE, CHANGE_LANE))
