@@ -25,10 +25,13 @@ from acsylla.errors import (
 from svc.kernel.addresses import Address
 from svc.kernel.errors import StartError
 
+log = logging.getLogger(__name__)
+
 REQUEST_SECONDS = 1.5
 """How long a node may take to answer."""
 _CONNECT_SECONDS = 5.0
 _START_SECONDS = 15.0
+_CLOSE_SECONDS = 5.0
 _HEARTBEAT_SECONDS = 2  # a node that hangs is left after two of them
 _QUIET = 100  # above CRITICAL: what the driver says, the transitions here say
 
@@ -55,9 +58,17 @@ async def connected(address: Address, keyspace: str | None) -> AsyncIterator[Any
         try:
             yield session
         finally:
-            await session.close()
+            await _ended(session)
     finally:
         _release(cluster)
+
+
+async def _ended(session: Any) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await session.close()  # waits for what is under way
+    except (CassException, TimeoutError) as error:
+        log.warning("a session with Cassandra does not end: it is left", extra={"error": str(error) or "no answer"})
 
 
 async def _begun(cluster: Any, address: Address, keyspace: str | None) -> Any:
