@@ -88,13 +88,15 @@ class ZooKeeperCoordination:
         return claim
 
     async def release(self, claim: Claim) -> None:
-        _, held = self._own.get(claim.partition, (0, None))
+        session, held = self._own.get(claim.partition, (0, None))
         if held != claim:
             return
         del self._own[claim.partition]
         if self._claims.get(claim.partition) == claim:
             del self._claims[claim.partition]
         self._tell()
+        if session != self._zookeeper.session_id:
+            return  # it went with its session; what stands there now is somebody else's
         with suppress(NoNodeError):
             await self._zookeeper.delete(f"{_CLAIMS}/{claim.partition}")
 

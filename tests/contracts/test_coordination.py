@@ -131,6 +131,29 @@ async def test_what_was_published_is_read(pair: tuple[Coordination, Coordination
 
 
 @pytest.mark.real
+async def test_giving_back_what_was_lost_takes_it_from_nobody():
+    """An owner that was paused in the middle of giving a partition back does so when another has it already."""
+    ensemble = new_ensemble()
+    async with ensemble.session() as zookeeper, ensemble.coordination() as other:
+        from svc.backends.zookeeper_coordination import open_coordination
+
+        async with open_coordination(zookeeper, PARTITIONS) as coordination:
+            lost = await coordination.claim(0, ONE)
+            assert lost is not None
+            sessions = zookeeper.sessions
+            await asyncio.to_thread(end_session, zookeeper)
+            taken = None
+            async with asyncio.timeout(15):
+                while taken is None:
+                    taken = await other.claim(0, TWO)
+            await until(lambda: zookeeper.sessions > sessions)
+            await coordination.release(lost)
+            assert await other.read_claims() == {0: taken}
+            assert await coordination.read_claims() == {0: taken}
+    ensemble.remove()
+
+
+@pytest.mark.real
 async def test_what_a_lost_session_held_is_gone_at_once():
     """The owner knows by its own table that it must stop (O2), and may claim again."""
     ensemble = new_ensemble()
