@@ -86,6 +86,7 @@ class Loader:
                 holding = self.holding(name)
                 if holding is not None and holding.heads is heads:
                     self.hub.loaded(name, head)
+                    self.hub.idle(name)  # whoever asked may have gone meanwhile
                     known.add(name)
         return known
 
