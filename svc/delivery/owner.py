@@ -17,8 +17,9 @@ from svc.delivery.hub import Hub
 from svc.delivery.incidents import group_of
 from svc.delivery.judge import Judge
 from svc.delivery.loader import Loader
-from svc.delivery.model import Event, Key, KeyRow, LogIncidentError
+from svc.delivery.model import Event, LogIncidentError
 from svc.delivery.ports import Encoder, Heads, MessageStore
+from svc.delivery.questions import Questions
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round, waves
 from svc.delivery.sequencer import Sequencer
@@ -78,8 +79,7 @@ class Owner:
         self._rounds_done = asyncio.Event()
         self._rounds_done.set()
         self._behind = False
-        self._asked: list[tuple[str, Sequence[relay.Unanswered]]] = []
-        self._ask = asyncio.Event()
+        self.questions = Questions(self.loader, store, self._retry)
 
     @property
     def hub(self) -> Hub:
@@ -124,6 +124,7 @@ class Owner:
             for claim in claims:
                 self.drop(claim.partition)
             raise
+        self.questions.taken()
         telemetry.PARTITIONS.set(len(self._held))
 
     async def give(self, partition: int) -> None:
@@ -167,7 +168,7 @@ class Owner:
                 await stack.enter_async_context(
                     owned(self.loader.serve_subscriptions(), "delivery subscriptions", fail)
                 )
-                await stack.enter_async_context(owned(self._serve_unanswered(), "delivery unanswered", fail))
+                await stack.enter_async_context(owned(self.questions.serve(), "delivery questions", fail))
                 await stack.enter_async_context(owned(self._watch(consumer), "delivery watch", fail))
                 await stack.enter_async_context(owned(self._finisher.run(), "delivery finisher", fail))
                 await stack.enter_async_context(owned(self._serve_rounds(consumer), "delivery rounds", fail))
@@ -283,36 +284,6 @@ class Owner:
                 context,
             )
         )
-
-    def ask(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
-        """A node lists requests whose answers it may have missed (S9)."""
-        if requests:
-            self._asked.append((node, requests))
-            self._ask.set()
-
-    async def _serve_unanswered(self) -> None:
-        while True:
-            await self._ask.wait()
-            self._ask.clear()
-            asked, self._asked = self._asked, []
-            for node, requests in asked:
-                await self._answer_stored(node, requests)
-
-    async def _answer_stored(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
-        # What is not through yet is answered as the log is read. A key row alone says too little: its event may not be stored,
-        # and of a repeat only the verdict knows whether it asks the same. Such a request waits, and is repeated.
-        keys = {r.request_id: Key(r.conversation_id, r.sender_id, r.client_message_id) for r in requests}
-        asked = sorted(set(keys.values()))
-        rows = await self._retry.until_done("look up keys", lambda: self._store.keys(asked))
-        for request in requests:
-            row = rows.get(keys[request.request_id])
-            if row is not None and row.record_id == request.record_id and self._is_through(request, row):
-                stored = relay.Outcome.STORED
-                self.hub.answer(node, relay.Answer(request.request_id, stored, row.seq, row.record_id, row.time_us))
-
-    def _is_through(self, request: relay.Unanswered, row: KeyRow) -> bool:
-        holding = self.loader.holding(request.conversation_id)
-        return holding is not None and holding.sequencer.is_through(request.conversation_id, row.position)
 
     # Keeping going
 

@@ -43,7 +43,7 @@ class OwnerStream:
         self._owner.hub.unsubscribe(self._queue, conversation_ids)
 
     def unanswered(self, requests: Sequence[Unanswered]) -> None:
-        self._owner.ask(self._queue.node, requests)
+        self._owner.questions.ask(self._queue.node, requests)
 
     def signal(self, signal: Signal) -> None:
         self._owner.hub.signal(signal)

@@ -10,6 +10,7 @@ import grpc
 from stonechat.delivery.v1 import delivery_service_pb2 as api
 from svc.delivery.dead_letters import DeadLetters
 from svc.delivery.servicer import DeliveryServicer
+from svc.delivery.streams import OwnerStreams
 from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import Channels
 from svc.kernel.clock import SystemClock
@@ -42,23 +43,32 @@ class To:
 
 
 @asynccontextmanager
-async def over_grpc(stand: Stand, registry: ProcessRegistry) -> AsyncIterator[Relay]:
+async def serving(stand: Stand, streams: OwnerStreams) -> AsyncIterator[str]:
+    """A server with the relay to an owner; yields its address. It ends at once, whoever is connected."""
     clock = SystemClock()
     access = Access(frozenset(), ALL, INNER_TOKEN)
     chain = CallChain(TokenVerifier(no_keys, clock), access, RateLimiter(clock), Rate(1e6, 1e6), clock)
-    servicer = DeliveryServicer(stand.delivery.streams, DeadLetters(stand.log, stand.coordination))
+    servicer = DeliveryServicer(streams, DeadLetters(stand.log, stand.coordination))
     options = [("grpc.max_receive_message_length", 512 * 1024), ("grpc.so_reuseport", 0)]
     server = grpc.aio.server(handlers=[handlers(chain, SERVICE, servicer)], options=options)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    instance = Instance(f"127.0.0.1:{port}", "boot")
-    await registry.register("delivery", instance)
-    channels = Channels(registry, INNER_TOKEN)
     try:
-        yield To(GrpcRelay(channels), instance)
+        yield f"127.0.0.1:{port}"
     finally:
-        await channels.close()
         await server.stop(grace=None)
+
+
+@asynccontextmanager
+async def over_grpc(stand: Stand, registry: ProcessRegistry) -> AsyncIterator[Relay]:
+    async with serving(stand, stand.delivery.streams) as address:
+        instance = Instance(address, "boot")
+        await registry.register("delivery", instance)
+        channels = Channels(registry, INNER_TOKEN)
+        try:
+            yield To(GrpcRelay(channels), instance)
+        finally:
+            await channels.close()
 
 
 @dataclass

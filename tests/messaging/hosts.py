@@ -15,7 +15,7 @@ from svc.delivery.wire import ProtoEncoder as OwnersEncoder
 from svc.kernel.channels import Channels
 from svc.kernel.clock import SystemClock
 from svc.kernel.coordination import Coordination
-from svc.kernel.errors import StonechatError
+from svc.kernel.errors import StonechatError, Transient
 from svc.kernel.ids import SnowflakeGenerator, direct_conversation
 from svc.kernel.lifecycle import owned
 from svc.kernel.record import Kind
@@ -29,7 +29,7 @@ from svc.messaging.model import Draft
 from svc.messaging.node import Node
 from svc.messaging.session import Session
 from svc.messaging.wire import ProtoEncoder
-from tests.contracts.owner import PARTITIONS, Stand, open_stand, until
+from tests.contracts.owner import Stand, open_stand, until
 from tests.contracts.relays import INNER_TOKEN, serving
 from tests.messaging.world import People, identity, told
 
@@ -165,9 +165,7 @@ async def send(node: Node, sender: str, to: str, key: str) -> Answer:
     while True:
         try:
             return (await node.send(sender, Draft(Kind.MESSAGE, to, body, key), 60.0, ""))[1]
-        except StonechatError as error:
-            if not error.retry_helps:
-                raise
+        except Transient:
             await asyncio.sleep(0.01)
 
 
@@ -185,7 +183,7 @@ class Client:
         """Connect, listen, and connect again with what is known, until cancelled."""
         while True:
             session = self._node.enter(identity(self.user))
-            reading = asyncio.create_task(self._read(session, dict(self.told)))
+            reading = asyncio.create_task(self._read(session))
             try:
                 await self._node.open(session)
                 await self._node.greet(session, dict(self.told))
@@ -196,8 +194,8 @@ class Client:
                 reading.cancel()
                 self._node.leave(session)
 
-    async def _read(self, session: Session, known: dict[str, int]) -> None:
-        greeted, early = False, dict[str, int]()
+    async def _read(self, session: Session) -> None:
+        greeted, early, pushed = False, dict[str, int](), dict[str, int]()
         while not session.ended.is_set():
             await session.outbox.wait()
             for event in told(session.outbox.take()):
@@ -217,13 +215,12 @@ class Client:
                     case "conversation_event":
                         name, seq = event.conversation_event.conversation_id, event.conversation_event.seq
                         self.pushed += 1
-                        if not greeted:
-                            early[name] = max(seq, early.get(name, 0))
-                            continue
-                        assert seq == self.told.get(name, 0) + 1, (
-                            f"{self.user}: {name} {seq} after {self.told.get(name)}"
-                        )
-                        self.told[name] = seq
+                        assert seq > pushed.get(name, 0), f"{self.user}: {name} {seq} after {pushed[name]}"
+                        pushed[name] = seq
+                        known = self.told if greeted else early
+                        limit = self.told.get(name, 0) + 1
+                        assert not greeted or seq <= limit, f"{self.user}: {name} {seq}, {limit} was left out"
+                        known[name] = max(seq, known.get(name, 0))
 
 
 @asynccontextmanager
@@ -254,6 +251,3 @@ async def knows(client: Client, heads: dict[str, int]) -> None:
         await until(there)
     except TimeoutError:
         raise AssertionError(f"{client.user} was told {client.told}, but there is {heads}") from None
-
-
-ALL = range(PARTITIONS)

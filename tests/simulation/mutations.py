@@ -16,6 +16,7 @@ from svc.delivery.hub import Hub, NodeQueue
 from svc.delivery.loader import Loader
 from svc.delivery.model import NO_EVENTS, Event, Head, KeyRow, LogIncidentError, Position, Row, Slice, Verdict, key_of
 from svc.delivery.owner import Owner
+from svc.delivery.questions import Questions
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
 from svc.delivery.sequencer import Facts, Missing, Sequencer
@@ -366,7 +367,7 @@ def no_room_for_acks() -> AbstractContextManager[Any]:
 
 @mutation("S9: a key row is answer enough", "answers_lost", "everything")
 def answered_by_key() -> AbstractContextManager[Any]:
-    return patch.object(Owner, "_is_through", lambda *_: True)
+    return patch.object(Questions, "_is_through", lambda *_: True)
 
 
 # The node's end
