@@ -8,6 +8,7 @@ Stopped at any point, the next run goes on from what is published.
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from svc.delivery.incidents import group_of
 from svc.kernel.clock import Clock
@@ -20,6 +21,7 @@ from svc.kernel.shards import SHARDS, Move, ShardMap
 TOGETHER = 64
 """Shards that move at a time. What is sent to one meanwhile waits for some hundred milliseconds."""
 _LOOK_SECONDS = 0.02
+_PATIENCE_LOOKS = 50
 _PAGE = 1000
 
 
@@ -66,9 +68,9 @@ class Growing:
         while True:
             shards = await self._coordination.read_shards()
             if shards.moves:
-                await self._finish(shards)
-                moved += len(shards.moves)
-                self._progress(f"{moved} of {max(total, moved)} shards are where they belong")
+                with suppress(_OvertakenError):
+                    moved += await self._finish(shards)
+                    self._progress(f"{moved} of {max(total, moved)} shards are where they belong")
                 continue
             ends = await self._log.end_offsets(ACCEPTED)
             if not total:
@@ -80,55 +82,61 @@ class Growing:
                 await self._clock.sleep(_LOOK_SECONDS)  # somebody else has published: look again
         self._progress(f"{partitions} partitions")
 
-    async def _finish(self, shards: ShardMap) -> None:
-        """Take every move that is published to its end."""
-        moves = shards.moves
-        await self._log.append(ACCEPTED, [mark_entry(Mark.FENCE, shard, move.source) for shard, move in moves.items()])
-        fences = await self._fences(moves)
-        await self._committed(
-            shards, {moves[shard].source: offset for shard, offset in sorted(fences.items(), key=_by_offset)}
+    async def _finish(self, shards: ShardMap) -> int:
+        """Take moves that are published to their end: all of them, if it can be. Returns how many."""
+        moves, incident = shards.moves, shards.incident
+        await self._log.append(
+            ACCEPTED, [mark_entry(Mark.FENCE, shard, move.source, incident) for shard, move in moves.items()]
         )
-        order = list(moves)
+        fences = await self._fences(shards)
+        passed = await self._passed(shards, fences)
         opened = await self._log.append(
-            ACCEPTED, [mark_entry(Mark.OPEN, shard, moves[shard].target) for shard in order]
+            ACCEPTED, [mark_entry(Mark.OPEN, shard, moves[shard].target, incident) for shard in passed]
         )
-        arrived = {shard: (fences[shard], offset) for shard, offset in zip(order, opened, strict=True)}
+        arrived = {shard: (fences[shard], offset) for shard, offset in zip(passed, opened, strict=True)}
         await self._coordination.publish(shards.moved(arrived))
+        return len(arrived)
 
-    async def _fences(self, moves: Mapping[int, Move]) -> dict[int, int]:
+    async def _fences(self, shards: ShardMap) -> dict[int, int]:
         """Where the first fence of each stands: one of a run before may stand below the one that was just appended."""
-        found: dict[int, int] = {}
+        moves, found = shards.moves, dict[int, int]()
         for source in {move.source for move in moves.values()}:
             at = min(move.since for move in moves.values() if move.source == source)
             wanted = {shard for shard, move in moves.items() if move.source == source}
             while wanted - found.keys():
                 entries = await self._log.read(ACCEPTED, source, at, _PAGE)
                 for entry in entries:
-                    mark = marked(entry)
-                    if mark is None or mark[0] is not Mark.FENCE or mark[1] not in wanted:
+                    kind, shard, of = marked(entry) or (None, -1, 0)
+                    if kind is not Mark.FENCE or of != shards.incident or shard not in wanted:
                         continue
-                    if entry.offset >= moves[mark[1]].since:
-                        found.setdefault(mark[1], entry.offset)
-                at = entries[-1].offset + 1 if entries else at
-                if not entries:
-                    await self._clock.sleep(_LOOK_SECONDS)
+                    if moves[shard].since <= entry.offset:
+                        found.setdefault(shard, entry.offset)
+                if entries:
+                    at = entries[-1].offset + 1
+                else:
+                    await self._wait(shards)
         return found
 
-    async def _committed(self, shards: ShardMap, fences: Mapping[int, int]) -> None:
-        """Wait until each partition is committed beyond an offset. `fences`: the highest of each."""
-        group, told = group_of(shards.incident), False
+    async def _passed(self, shards: ShardMap, fences: Mapping[int, int]) -> list[int]:
+        """Wait until the sources are committed beyond the fences; returns the shards. What is held back behind one fence may
+        stand in the way of the next, so after a while those that are through go first."""
+        group, looks = group_of(shards.incident), 0
         while True:
             committed = await self._log.committed(group, ACCEPTED)
-            behind = [partition for partition, offset in fences.items() if committed.get(partition, 0) <= offset]
-            if not behind:
-                return
-            if (await self._coordination.read_shards()).version != shards.version:
-                return  # somebody else is at it, or the log had an incident: publishing will be refused
-            if not told:
-                told = True
-                self._progress(f"waiting for partitions {sorted(behind)} to be worked off up to their fences")
-            await self._clock.sleep(_LOOK_SECONDS)
+            passed = [shard for shard, fence in fences.items() if committed.get(shards.moves[shard].source, 0) > fence]
+            if len(passed) == len(fences) or (passed and looks >= _PATIENCE_LOOKS):
+                return passed
+            if not looks:
+                behind = sorted({shards.moves[shard].source for shard in fences.keys() - set(passed)})
+                self._progress(f"waiting for partitions {behind} to be worked off up to their fences")
+            looks += 1
+            await self._wait(shards)
+
+    async def _wait(self, shards: ShardMap) -> None:
+        await self._clock.sleep(_LOOK_SECONDS)
+        if (await self._coordination.read_shards()).version != shards.version:
+            raise _OvertakenError
 
 
-def _by_offset(item: tuple[int, int]) -> int:
-    return item[1]
+class _OvertakenError(Exception):
+    """The map is another one than we work by: somebody else moves shards, or the log had an incident."""

@@ -85,13 +85,14 @@ class Judge:
                 result.dead_letters.append(self._parked(entry, verdict, verdict.error))
         return result
 
-    async def _heed(self, holding: Holding, entry: LoggedEntry, mark: Mark, shard: int) -> None:
+    async def _heed(self, holding: Holding, entry: LoggedEntry, mark: Mark, shard: int, incident: int) -> None:
         """A mark in the log (G1). An opening is for whoever moves the shard to see; the map tells what it opened."""
         if mark is not Mark.FENCE:
             return
         if shard not in self._coordination.shards.moves:
             await self._retry.until_done("read the map", self._coordination.read_shards)
-        move = self._coordination.shards.moves.get(shard)
+        shards = self._coordination.shards
+        move = shards.moves.get(shard) if incident == shards.incident else None
         if move is not None and move.source == entry.partition and move.since <= entry.offset:
             holding.fences.setdefault(shard, entry.offset)
 

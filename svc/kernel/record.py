@@ -98,18 +98,20 @@ class Mark(IntEnum):
 _MARKED = "shard."
 
 
-def mark_entry(mark: Mark, shard: int, partition: int) -> Entry:
-    """A mark, as an entry of `conversation.accepted`. Its key names the shard: no conversation is called so."""
-    kind = int(mark)
-    return Entry(partition, f"{_MARKED}{shard}", record_pb2.Record(kind=kind).SerializeToString())  # type: ignore[arg-type]
+def mark_entry(mark: Mark, shard: int, partition: int, incident: int) -> Entry:
+    """A mark, as an entry of `conversation.accepted`. Its key names the shard: no conversation is called so. It says nothing in
+    another incident of the log than this one: whoever appended it knew another log."""
+    value = record_pb2.Record(kind=int(mark), version=incident)  # type: ignore[arg-type]
+    return Entry(partition, f"{_MARKED}{shard}", value.SerializeToString())
 
 
-def marked(entry: LoggedEntry) -> tuple[Mark, int] | None:
-    """The mark and its shard, if an entry is one."""
+def marked(entry: LoggedEntry) -> tuple[Mark, int, int] | None:
+    """The mark, its shard and its incident, if an entry is one."""
     if not entry.key.startswith(_MARKED):
         return None
     try:
-        return Mark(record_pb2.Record.FromString(entry.value).kind), int(entry.key.removeprefix(_MARKED))
+        found = record_pb2.Record.FromString(entry.value)
+        return Mark(found.kind), int(entry.key.removeprefix(_MARKED)), found.version
     except (DecodeError, ValueError):
         return None
 
