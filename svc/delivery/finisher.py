@@ -6,7 +6,7 @@ Rounds that wait for it are finished together: what it does costs the same for o
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from svc.delivery.heads import HeadCache
+from svc.delivery.holding import Holding
 from svc.delivery.incidents import group_of
 from svc.delivery.moved import HeldBack
 from svc.delivery.ports import Encoder
@@ -29,8 +29,8 @@ _ENTRY_BYTES = 512 * 1024
 
 
 class Finisher:
-    """Offsets are committed in log order, each after everything below it is through; those of partitions that are `dropped`
-    are not. `incident`: of the log whose offsets these are."""
+    """Offsets are committed in log order, each after everything below it is through; those of partitions that were dropped are
+    not. `incident`: of the log whose offsets these are."""
 
     def __init__(
         self, event_log: EventLog, encoder: Encoder, clock: Clock, shards: Shards, retry: Retry, incident: int
@@ -50,22 +50,21 @@ class Finisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._held_back = HeldBack()
-        self._heads: dict[int, HeadCache] = {}
+        self._held: dict[int, Holding] = {}
         self.offsets: dict[int, int] = {}
         """Per partition that is held, the offset below which everything is through, but for what is held back."""
         self.committed_at = clock.monotonic()
 
-    def begin(self, partition: int, offset: int, heads: HeadCache | None = None) -> None:
-        """A partition is taken: everything below is through. `heads`: where its heads are kept for whoever is next."""
-        self.offsets[partition] = offset
-        if heads is not None:
-            self._heads[partition] = heads
+    def begin(self, holding: Holding) -> None:
+        """A partition is taken."""
+        self._held[holding.claim.partition] = holding
+        self.offsets[holding.claim.partition] = holding.through
         self.committed_at = self._clock.monotonic()
 
     def drop(self, partition: int) -> None:
         """A partition is not ours any more: nothing of it is committed from now on."""
+        self._held.pop(partition, None)
         self.offsets.pop(partition, None)
-        self._heads.pop(partition, None)
         self._held_back.drop(partition)
 
     @property
@@ -123,19 +122,21 @@ class Finisher:
         if result.dead_letters:
             telemetry.DEAD_LETTERS.inc(len(result.dead_letters))
             await self._retry.until_done("park", lambda: self._log.append(DEAD_LETTERS, result.dead_letters))
-        self._held_back.add([entry for entry in result.moved if entry.partition in self.offsets])
+        self._held_back.add([entry for holding, entry in result.moved if self._holds(holding)])
         await self._append_again()
         await self._keep_heads(result.next_offsets)
-        for partition, offset in result.next_offsets.items():
-            if partition in self.offsets:
-                self.offsets[partition] = offset
+        for holding, offset in result.next_offsets.items():
+            if self._holds(holding):
+                self.offsets[holding.claim.partition] = offset
         await self.commit()
 
-    async def _keep_heads(self, offsets: Mapping[int, int]) -> None:
+    def _holds(self, holding: Holding) -> bool:
+        return self._held.get(holding.claim.partition) is holding
+
+    async def _keep_heads(self, offsets: Mapping[Holding, int]) -> None:
         """Before these are committed (S4)."""
-        kept = [(heads, offset) for at, offset in offsets.items() if (heads := self._heads.get(at)) is not None]
-        if kept:
-            await asyncio.gather(*(heads.write(offset) for heads, offset in kept))
+        kept = [(holding.heads, offset) for holding, offset in offsets.items() if self._holds(holding)]
+        await asyncio.gather(*(heads.write(offset) for heads, offset in kept if heads is not None))
 
     async def _append_again(self) -> None:
         ready = self._held_back.ready(self._shards.shards)

@@ -50,7 +50,7 @@ class Judge:
         for entry in entries:
             if entry.partition not in held:
                 continue
-            result.next_offsets[entry.partition] = entry.offset + 1
+            result.next_offsets[held[entry.partition]] = entry.offset + 1
             if (mark := marked(entry)) is not None:
                 await self._heed(held[entry.partition], entry, *mark)
                 continue
@@ -76,7 +76,7 @@ class Judge:
             if index in gone:
                 verdict = Verdict(record, relay.Outcome.MOVED)
                 if not record.node:
-                    result.moved.append(entry)
+                    result.moved.append((holding, entry))
             else:
                 verdict = self._verdict(holding.sequencer, entry, record, facts, errors.get(index, ""))
             result.verdicts.append(verdict)

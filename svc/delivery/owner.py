@@ -115,7 +115,7 @@ class Owner:
                 space = f"{self.incident}.{partition}"
                 holding.heads = HeadCache(self._heads, space, self._era_of, through, end)
             self._held[partition] = holding
-            self._finisher.begin(partition, through, holding.heads)
+            self._finisher.begin(holding)
         try:
             for claim in claims:
                 if self._consumer is not None and (taken := self._held.get(claim.partition)) is not None:
@@ -209,9 +209,9 @@ class Owner:
         withdrawn = await self._withdrawn(events)
         stored_ns = self._clock.now_us() * 1000
         self._hand_out(result, withdrawn, (began_ns, ordered_ns, stored_ns))
-        for partition, holding in self._held.items():
-            if partition in result.next_offsets:
-                holding.sequencer.advanced(result.next_offsets[partition])
+        for holding in self._held.values():
+            if holding in result.next_offsets:
+                holding.sequencer.advanced(result.next_offsets[holding])
             for conversation_id in holding.sequencer.settled():
                 self.hub.idle(conversation_id)
         telemetry.ROUNDS.inc()

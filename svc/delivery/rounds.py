@@ -15,14 +15,15 @@ RUN_EVENTS = 500
 @dataclass(slots=True)
 class Round:
     """Verdicts in log order with the holdings they were made under, what is parked, what must be appended again elsewhere, the
-    frames that were relayed, and the offset after the last record; the latter two for each partition."""
+    frames that were relayed for each partition, and the offset after the last record for each holding: a partition that was
+    lost and taken again meanwhile is read again from where it was taken, whatever this round says of it."""
 
     verdicts: list[Verdict] = field(default_factory=list)
     holdings: list[Holding] = field(default_factory=list)
     dead_letters: list[Entry] = field(default_factory=list)
-    moved: list[LoggedEntry] = field(default_factory=list)
+    moved: list[tuple[Holding, LoggedEntry]] = field(default_factory=list)
     frames: dict[int, list[bytes]] = field(default_factory=dict)
-    next_offsets: dict[int, int] = field(default_factory=dict)
+    next_offsets: dict[Holding, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

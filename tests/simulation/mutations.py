@@ -100,7 +100,7 @@ def repeat_numbered() -> AbstractContextManager[Any]:
 def later_keys_believed() -> AbstractContextManager[Any]:
     def found(self: Sequencer, state: Any, entry: LoggedEntry, record: Record, facts: Facts) -> KeyRow | None:
         first = state.keys.get(key_of(record)) or facts.keys.get(key_of(record))
-        return None if first is None or first.position == Position(self.era, entry.offset) else first
+        return None if first is None or first.position == Position(state.era, entry.offset) else first
 
     return patch.object(Sequencer, "_first_with_key", found)
 
@@ -292,7 +292,7 @@ def committed_first() -> AbstractContextManager[Any]:
     finish = Finisher.finish
 
     async def finished(self: Finisher, result: Round) -> None:
-        self.offsets |= {at: offset for at, offset in result.next_offsets.items() if at in self.offsets}
+        self.offsets |= {it.claim.partition: at for it, at in result.next_offsets.items() if self._holds(it)}
         await self.commit()
         await finish(self, result)
 
