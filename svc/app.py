@@ -145,6 +145,8 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
             await stack.enter_async_context(owned(limiter.share(hot.pool), "shared limits", failed))
         if parts.node is not None:
             stack.push_async_callback(parts.node.drain, settings.drain_seconds)
+            # Before its sessions are told to move: they go to others.
+            stack.push_async_callback(agreement.registry.deregister, "messaging", instance)
         stack.push_async_callback(checks.enter_graceful_shutdown)  # first of all: nobody new is sent here
         yield Running(url, parts.node)
 

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.25
 HEARTBEAT_SECONDS = 25.0
 LEAVING_SECONDS = 3.0
+ANSWERING_SECONDS = 2.0
+"""So long a node that leaves waits for the answers to what it has accepted."""
 GREETING_SECONDS = 10.0 + OPEN_SECONDS
 """Hello within 10 s; then it may take so long to answer it."""
 
@@ -72,6 +74,7 @@ class Node:
         self._requests = Requests(self._moved.put)
         self._sessions: set[Session] = set()
         self._draining = False
+        self._closed = False
         self._skew = SkewWatch()
         self._links = Links(boot_id, relay, registry, coordination, self._subscriptions, self._requests, clock)
         self._appender = Appender(event_log, coordination, self._requests, tracer, clock)
@@ -145,6 +148,8 @@ class Node:
     async def accept(self, user_id: str, draft: Draft, deadline: float, traceparent: str) -> Record:
         """The record that a draft becomes: whom it is for, whether the sender may. `deadline`: seconds from now, at most the
         configured one; after that it is not numbered any more. Raises what forbids it."""
+        if self._closed:
+            raise Draining("this instance stops: send it again")
         began_ns = time.time_ns()
         context = self._tracer.begin(traceparent)
         record = await self._acceptance.record(user_id, draft, self._requests.next_id(), self._wait(deadline), context)
@@ -254,17 +259,27 @@ class Node:
             session.carrier.cancel()
 
     async def drain(self, seconds: float) -> None:
-        """Tell all sessions to move, spread over the window; then end those that are left."""
+        """Tell all sessions to move, spread over the window; then accept nothing more, wait for the answers to what was
+        accepted, and end the sessions that are left."""
         self._draining = True
-        for session in self._sessions:
-            if session.carrier is None:  # held by a cursor between two calls: nobody to tell
-                session.end(Draining("this instance stops: begin anew"))
-        sessions = [session for session in self._sessions if session.carrier is not None]
+        self._end_unheld()
+        sessions = [session for session in self._sessions if not session.ended.is_set()]
         log.info("draining", extra={"sessions": len(sessions), "seconds": seconds})
         for number, session in enumerate(sessions):
             session.outbox.control(self.encoder.reconnect(int(1000 * seconds * number / len(sessions))))
         ends_at = self._clock.monotonic() + seconds
-        while any(session in self._sessions for session in sessions) and self._clock.monotonic() < ends_at:
+        while self._clock.monotonic() < ends_at and any(not session.ended.is_set() for session in self._sessions):
+            await self._clock.sleep(0.05)
+            self._end_unheld()
+        self._closed = True
+        ends_at = self._clock.monotonic() + ANSWERING_SECONDS
+        while self._clock.monotonic() < ends_at and len(self._requests):
             await self._clock.sleep(0.05)
         for session in list(self._sessions):
             session.end(Draining("this instance stops: connect again"))
+
+    def _end_unheld(self) -> None:
+        # Held by a cursor between two calls: nobody to tell, and the next call goes elsewhere.
+        for session in self._sessions:
+            if session.carrier is None:
+                session.end(Draining("this instance stops: begin anew"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stonechat.messaging.v1.event_pb2 import Event, HelloPage
-from svc.kernel.errors import Busy, DeviceRevoked, Draining, Unavailable
+from svc.kernel.errors import Busy, DeviceRevoked, Unavailable
 from svc.kernel.ids import direct_conversation, inbox_of
 from svc.kernel.record import Kind, from_system
 from svc.messaging import hello
@@ -156,25 +156,3 @@ async def test_a_device_that_is_signed_out_while_it_connects_does_not_stay(world
     async with asyncio.timeout(10):
         await session.ended.wait()
     assert isinstance(session.error, DeviceRevoked)
-
-
-async def test_a_node_that_drains_tells_its_sessions_to_move_and_takes_no_more(world: World):
-    """Each at another moment of the window; who is still there at its end is sent away."""
-    kept = await world.enter(ALICE, "between two calls of a cursor")
-    sessions = [await world.enter(ALICE, f"device {number}") for number in range(4)]
-    for session in sessions:
-        session.carrier = asyncio.current_task()
-        await pages(session)
-    draining = asyncio.create_task(world.node.drain(8.0))
-    moves = [await hear(session, lambda event: event.HasField("reconnect")) for session in sessions]
-    assert sorted(found[-1].reconnect.after_ms for found in moves) == [0, 2000, 4000, 6000]
-    with pytest.raises(Draining):
-        world.node.enter(identity(BOB))
-    world.node.leave(sessions[0])
-    async with asyncio.timeout(10):
-        while not draining.done():
-            world.clock.advance(1.0)
-            await asyncio.sleep(0)
-    assert isinstance(kept.error, Draining)  # at once: there is nobody to tell
-    assert sessions[0].error is None
-    assert all(isinstance(session.error, Draining) for session in sessions[1:])
