@@ -13,7 +13,7 @@ from svc.delivery.rounds import Round
 from svc.delivery.sequencer import Facts, Missing, Sequencer
 from svc.kernel import relay
 from svc.kernel.coordination import Coordination
-from svc.kernel.errors import MalformedRequest, Unavailable
+from svc.kernel.errors import MalformedRequest
 from svc.kernel.eventlog import Entry, LoggedEntry
 from svc.kernel.ids import is_conversation_id
 from svc.kernel.record import Kind, Mark, Record, decode, marked
@@ -44,7 +44,7 @@ class Judge:
         self._retry = retry
 
     async def judge(self, entries: Sequence[LoggedEntry]) -> Round:
-        """What a batch becomes. Raises LogIncidentError; Unavailable when it must be read again by a new owner."""
+        """What a batch becomes. Raises LogIncidentError."""
         result, batch, errors = Round(), Batch(), dict[int, str]()
         held = dict(self._held)
         for entry in entries:
@@ -77,6 +77,8 @@ class Judge:
                 verdict = Verdict(record, relay.Outcome.MOVED)
                 if not record.node:
                     result.moved.append((holding, entry))
+            elif not holding.sequencer.is_loaded(record.conversation_id):
+                continue  # its shard has left, as it could only when this was committed (G1): a commit has moved back
             else:
                 verdict = self._verdict(holding.sequencer, entry, record, facts, errors.get(index, ""))
             result.verdicts.append(verdict)
@@ -118,8 +120,6 @@ class Judge:
         return found
 
     def _verdict(self, sequencer: Sequencer, entry: LoggedEntry, record: Record, facts: Facts, error: str) -> Verdict:
-        if not sequencer.is_loaded(record.conversation_id):
-            raise Unavailable("a shard has left while its records were judged: taking over anew")
         if not error:
             try:
                 return sequencer.decide(entry, record, facts)
