@@ -153,8 +153,12 @@ class Hub:
             self._relayed.pop(conversation_id, None)
 
     def relay(self, event: Event) -> None:
-        """An event is stored: advance, and hand it to all subscribers, in one step (S2)."""
-        self._relayed[event.conversation_id] = max(event.seq, self._relayed[event.conversation_id])
+        """An event is stored: advance, and hand it to all subscribers, in one step (S2). A conversation that has left meanwhile
+        has none."""
+        relayed = self._relayed.get(event.conversation_id)
+        if relayed is None:
+            return
+        self._relayed[event.conversation_id] = max(event.seq, relayed)
         for queue in list(self._subscribers.get(event.conversation_id, ())):
             queue.put(event)
 

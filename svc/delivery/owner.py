@@ -31,6 +31,7 @@ from svc.kernel.eventlog import ACCEPTED, Consumer, EventLog, LoggedEntry
 from svc.kernel.lifecycle import owned
 from svc.kernel.pace import Pace
 from svc.kernel.record import Kind
+from svc.kernel.shards import ShardMap
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Owner:
         self._finisher = Finisher(event_log, encoder, clock, coordination, self._retry, self.incident)
         self._pace = Pace(clock, PACE_FROM_PER_SECOND, PACE_SECONDS)
         self._consumer: Consumer | None = None
+        self._taking = asyncio.Lock()  # a partition that is read has the holding it is read for, or none
         self._rounds_done = asyncio.Event()
         self._rounds_done.set()
         self._behind = False
@@ -101,31 +103,40 @@ class Owner:
             raise LogIncidentError("another incident of the log was told meanwhile")
         committed = await self._log.committed(group_of(self.incident), ACCEPTED)
         ends = await self._log.end_offsets(ACCEPTED)
-        for claim in claims:
-            partition = claim.partition
-            through, end = committed.get(partition, 0), ends.get(partition, 0)
-            if through > end:
-                raise LogIncidentError(
-                    f"partition {partition}: committed up to {through}, but the log ends before that"
-                )
-            # So that the fence of a move is read by every owner while the move is under way (G1).
-            since = [move.since for move in shards.moves.values() if move.source == partition]
-            holding = Holding(claim, Sequencer(self._era_of, through), through, min([through, *since]), end)
-            if self._heads is not None:
-                space = f"{self.incident}.{partition}"
-                holding.heads = HeadCache(self._heads, space, self._era_of, through, end)
-            self._held[partition] = holding
-            self._finisher.begin(holding)
-        try:
-            for claim in claims:
-                if self._consumer is not None and (taken := self._held.get(claim.partition)) is not None:
-                    await self._consumer.take(claim.partition, taken.read_from)
-        except BaseException:
-            for claim in claims:
-                self.drop(claim.partition)
-            raise
-        self.questions.taken()
+        async with self._taking:
+            try:
+                await self._read([self._begin(claim, shards, committed, ends) for claim in claims])
+            except BaseException:
+                for claim in claims:
+                    self.drop(claim.partition)
+                raise
         telemetry.PARTITIONS.set(len(self._held))
+
+    def _begin(self, claim: Claim, shards: ShardMap, committed: Mapping[int, int], ends: Mapping[int, int]) -> Holding:
+        partition = claim.partition
+        through, end = committed.get(partition, 0), ends.get(partition, 0)
+        if through > end:
+            raise LogIncidentError(f"partition {partition}: committed up to {through}, but the log ends before that")
+        # So that the fence of a move is read by every owner while the move is under way (G1).
+        since = [move.since for move in shards.moves.values() if move.source == partition]
+        holding = Holding(claim, Sequencer(self._era_of, through), through, min([through, *since]), end)
+        if self._heads is not None:
+            holding.heads = HeadCache(self._heads, f"{self.incident}.{partition}", self._era_of, through, end)
+        self._held[partition] = holding
+        self._finisher.begin(holding)
+        return holding
+
+    async def _read(self, taken: Sequence[Holding]) -> None:
+        # What was lost meanwhile must not be read on: taken again, it would be judged from where this one was read to.
+        for holding in taken:
+            partition = holding.claim.partition
+            if self._consumer is None or self._held.get(partition) is not holding:
+                continue
+            try:
+                await self._consumer.take(partition, holding.read_from)
+            finally:
+                if self._held.get(partition) is not holding and self._consumer is not None:
+                    self._consumer.drop(partition)
 
     async def give(self, partition: int) -> None:
         """Read a partition no more, take what was read through all its steps, and let it go: whoever takes it next goes on from
@@ -157,11 +168,12 @@ class Owner:
 
     async def run(self) -> None:
         """Serve until cancelled. Raises LogIncidentError, StalledError, Unavailable (the log cannot be read)."""
-        starts = {partition: holding.read_from for partition, holding in self._held.items()}
-        self._consumer = consumer = await self._log.consume(ACCEPTED, starts)
+        async with self._taking:
+            starts = {partition: holding.read_from for partition, holding in self._held.items()}
+            self._consumer = consumer = await self._log.consume(ACCEPTED, starts)
+            for partition in starts.keys() - self._held.keys():
+                consumer.drop(partition)
         try:
-            for partition in self._held.keys() - starts.keys():
-                await consumer.take(partition, self._held[partition].read_from)
             async with AsyncExitStack() as stack:
                 failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 fail = _failing(failed)
