@@ -98,6 +98,23 @@ async def test_a_claim_that_moves_takes_its_sessions_along(there: Installation):
             await knows(client, {name: number})
 
 
+async def test_a_former_owner_that_says_nothing_is_not_waited_for(there: Installation):
+    """It stands still: it does not even say that it owns nothing any more, and its stream is open. The table says who does."""
+    one, two = await there.host("one", *range(PARTITIONS)), await there.host("two")
+    node = await there.node("node")
+    _, other, name = there.between(3)
+    await send(node, "u1", other, "first")
+    async with connected(node, other) as client:
+        await knows(client, {name: 1})
+        for says in ("relay", "answer", "gave"):
+            setattr(one.owner.hub, says, lambda *_: None)
+        await there.stand.coordination.release(one.owner.claims[3])
+        await two.take(3)
+        async with asyncio.timeout(20):
+            await send(node, "u1", other, "second")
+            await knows(client, {name: 2})
+
+
 async def test_who_claims_before_it_can_serve_is_asked_again(there: Installation):
     """It says that it does not own the conversation; a moment later it does."""
     await there.host("one", *(each for each in range(PARTITIONS) if each != 3))
