@@ -21,7 +21,7 @@ from svc.kernel.shards import SHARDS, Move, ShardMap
 TOGETHER = 64
 """Shards that move at a time. What is sent to one meanwhile waits for some hundred milliseconds."""
 _LOOK_SECONDS = 0.02
-_PATIENCE_LOOKS = 50
+_PATIENCE_LOOKS = 100
 _PAGE = 1000
 
 
@@ -69,8 +69,9 @@ class Growing:
             shards = await self._coordination.read_shards()
             if shards.moves:
                 with suppress(_OvertakenError):
-                    moved += await self._finish(shards)
-                    self._progress(f"{moved} of {max(total, moved)} shards are where they belong")
+                    if arrived := await self._finish(shards):
+                        moved += arrived
+                        self._progress(f"{moved} of {max(total, moved)} shards are where they belong")
                 continue
             ends = await self._log.end_offsets(ACCEPTED)
             if not total:
@@ -90,6 +91,8 @@ class Growing:
         )
         fences = await self._fences(shards)
         passed = await self._passed(shards, fences)
+        if not passed:
+            return 0
         opened = await self._log.append(
             ACCEPTED, [mark_entry(Mark.OPEN, shard, moves[shard].target, incident) for shard in passed]
         )
@@ -118,13 +121,14 @@ class Growing:
         return found
 
     async def _passed(self, shards: ShardMap, fences: Mapping[int, int]) -> list[int]:
-        """Wait until the sources are committed beyond the fences; returns the shards. What is held back behind one fence may
-        stand in the way of the next, so after a while those that are through go first."""
+        """Wait until the sources are committed beyond the fences; returns the shards. After a while only those that are through
+        so far, or none: what is held back behind one fence may stand in the way of the next, and a commit may have moved back,
+        which fences that are appended again put right."""
         group, looks = group_of(shards.incident), 0
         while True:
             committed = await self._log.committed(group, ACCEPTED)
             passed = [shard for shard, fence in fences.items() if committed.get(shards.moves[shard].source, 0) > fence]
-            if len(passed) == len(fences) or (passed and looks >= _PATIENCE_LOOKS):
+            if len(passed) == len(fences) or looks >= _PATIENCE_LOOKS:
                 return passed
             if not looks:
                 behind = sorted({shards.moves[shard].source for shard in fences.keys() - set(passed)})
