@@ -13,7 +13,7 @@ from svc.delivery.owner import Owner
 from svc.delivery.streams import OwnerStreams
 from svc.delivery.wire import ProtoEncoder as OwnersEncoder
 from svc.kernel.channels import Channels
-from svc.kernel.clock import SystemClock
+from svc.kernel.clock import Clock, SystemClock
 from svc.kernel.coordination import Coordination
 from svc.kernel.errors import StonechatError, Transient
 from svc.kernel.ids import SnowflakeGenerator, direct_conversation
@@ -106,7 +106,7 @@ class Installation:
         await host.take(*partitions)
         return host
 
-    async def node(self, name: str, coordination: Coordination | None = None) -> Node:
+    async def node(self, name: str, coordination: Coordination | None = None, clock: Clock | None = None) -> Node:
         """One more messaging node; `coordination`: what it sees instead of the truth."""
         stand = self.stand
         channels = Channels(stand.registry, INNER_TOKEN)
@@ -114,7 +114,7 @@ class Installation:
         node = Node(
             name,
             for_tests(Path("/nowhere"), send_timeout_ms=60_000),
-            SystemClock(),
+            clock or SystemClock(),
             stand.log,
             coordination or stand.coordination,
             stand.registry,

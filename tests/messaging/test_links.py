@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from svc.delivery.growing import Growing
+from svc.delivery.hub import Hub
 from svc.kernel.clock import SystemClock
 from svc.kernel.coordination import Coordination
 from svc.kernel.errors import Unavailable
@@ -21,7 +22,7 @@ from svc.kernel.shards import ShardMap
 from svc.messaging import hello
 from tests.contracts.owner import PARTITIONS, until
 from tests.messaging.hosts import Installation, connected, installation, knows, send
-from tests.messaging.world import hear, identity
+from tests.messaging.world import StepClock, hear, identity
 
 
 @pytest.fixture
@@ -113,6 +114,31 @@ async def test_a_former_owner_that_says_nothing_is_not_waited_for(there: Install
         async with asyncio.timeout(20):
             await send(node, "u1", other, "second")
             await knows(client, {name: 2})
+
+
+async def test_a_silent_stream_is_opened_again(there: Installation, monkeypatch: pytest.MonkeyPatch):
+    """An instance says each second that it lives. After three without a word the node opens another stream; what was subscribed
+    on the one before is asked for again, and told if it moved on."""
+    monkeypatch.setattr(Hub, "tick", lambda hub: None)
+    clock = StepClock()
+    one = await there.host("one", *range(PARTITIONS))
+    node, writer = await there.node("node", clock=clock), await there.node("writer")
+    _, other, name = there.between(3)
+    await send(writer, "u1", other, "first")
+    async with connected(node, other) as client:
+        await knows(client, {name: 1})
+        monkeypatch.setattr(one.owner.hub._queues["node"], "put", lambda item: None)
+        await send(writer, "u1", other, "second")
+        for _ in range(3):
+            clock.advance(1.0)
+            await asyncio.sleep(0.01)
+        assert client.told[name] == 1
+
+        async def told() -> bool:
+            clock.advance(1.0)
+            return client.told[name] == 2
+
+        await until(told)
 
 
 async def test_who_claims_before_it_can_serve_is_asked_again(there: Installation):

@@ -1,5 +1,7 @@
 """What a session belongs to and is told, whatever comes in which order (protocol S6, S10, S12)."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -266,3 +268,19 @@ def test_what_was_missed_while_the_owner_changed_is_said():
     stand.owner.event(DIRECT)
     assert stand.session.sees(DIRECT)
     assert stand.heard(DIRECT) == ["1", "behind 4", "5"]
+
+
+async def test_settled_is_when_nothing_is_joined_any_more() -> None:
+    """Who waits runs a little after it was woken: what was joined in between is waited for, too."""
+    stand = Stand(DIRECT)
+    stand.session.member(GROUP, 1, True)
+    waiting = asyncio.create_task(stand.session.settled())
+    await asyncio.sleep(0)
+    stand.owner.acknowledge(GROUP)
+    stand.session.member("g8", 1, True)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    stand.owner.acknowledge("g8")
+    async with asyncio.timeout(10):
+        await waiting
