@@ -44,11 +44,9 @@ class Finisher:
         self._pace = Pace(clock, _PACE_FROM_PER_SECOND, _PACE_SECONDS)
         self._waiting: list[Round] = []
         self._count = 0
-        self._rounds = 0
+        self._put = self._finished = 0  # rounds, ever
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._held_back = HeldBack()
         self._held: dict[int, Holding] = {}
         self.offsets: dict[int, int] = {}
@@ -70,7 +68,7 @@ class Finisher:
     @property
     def is_behind(self) -> bool:
         """Whether a round is not finished."""
-        return self._rounds > 0
+        return self._finished < self._put
 
     async def put(self, result: Round) -> None:
         """A round is stored and relayed. Waits while too many of them are not finished."""
@@ -79,13 +77,15 @@ class Finisher:
             await self._room.wait()
         self._waiting.append(result)
         self._count += result.size
-        self._rounds += 1
-        self._idle.clear()
+        self._put += 1
         self._wake.set()
 
-    async def idle(self) -> None:
-        """Return when every round so far is finished."""
-        await self._idle.wait()
+    async def caught_up(self) -> None:
+        """Return when every round so far is finished; those that come meanwhile are not waited for."""
+        goal = self._put
+        while self._finished < goal:
+            self._room.clear()
+            await self._room.wait()
 
     def look_again(self) -> None:
         """The map has changed: what is held back may be able to go."""
@@ -101,10 +101,8 @@ class Finisher:
             self._pace.ran(result.size)
             await self.finish(result)
             self._count -= result.size
-            self._rounds -= rounds
+            self._finished += rounds
             self._room.set()
-            if not self._rounds:
-                self._idle.set()
 
     async def finish(self, result: Round) -> None:
         """Take one round, or several as one, through its last steps."""

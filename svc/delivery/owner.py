@@ -147,7 +147,7 @@ class Owner:
         if self._consumer is not None:
             self._consumer.drop(partition)
         await self._rounds_done.wait()
-        await self._finisher.idle()
+        await self._finisher.caught_up()
         if self._held.get(partition) is holding:
             self.drop(partition)
 

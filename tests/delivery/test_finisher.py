@@ -100,6 +100,23 @@ async def test_whoever_is_too_far_ahead_waits(world, monkeypatch):
     assert b"".join(await announced(log)) == b"01"
 
 
+async def test_who_gives_a_partition_back_waits_for_what_was_there_and_not_for_what_keeps_coming(world, monkeypatch):
+    """Under load there is always a round that is not finished, and meanwhile nobody serves the partition."""
+    made, log = world
+    commit = log.commit
+
+    async def commit_while_more_comes(group, topic, offsets):
+        await made.put(a_round(offsets[0], []))
+        await commit(group, topic, offsets)
+
+    monkeypatch.setattr(log, "commit", commit_while_more_comes)
+    async with owned(made.run(), "finisher"), asyncio.timeout(10):
+        await made.put(a_round(0, []))
+        await made.caught_up()
+    assert made.is_behind
+    assert (await log.committed(group_of(1), ACCEPTED))[0] >= 1
+
+
 async def test_what_is_parked_without_a_verdict_counts_too(world, monkeypatch):
     monkeypatch.setattr(finisher, "_WAITING", 10)
     made, log = world
