@@ -87,7 +87,7 @@ launch_cassandra() { # NODE HOST
     *) die "CASSANDRA_SYNC=$CASSANDRA_SYNC: periodic, group or batch" ;;
   esac
   mkdir -p "$data"
-  sed -e "s|@HOST@|$host|; s|@SEED@|${seed%,}|; s|@SYNC@|$CASSANDRA_SYNC|; s|@SYNC_LINE@|$line|; s|@MEMTABLE@|$((heap / 4))MiB|; s|@DATA@|$data|" \
+  sed -e "s|@HOST@|$host|; s|@SEED@|${seed%,}|; s|@SYNC@|$CASSANDRA_SYNC|; s|@SYNC_LINE@|$line|; s|@MEMTABLE@|$((heap / 4))MiB|; s|@HINTS@|${CASSANDRA_HINTS:-true}|; s|@DATA@|$data|" \
     "$HERE/conf/cassandra.yaml" >"$data/cassandra.yaml"
   # No JMX: it would listen on a port of 127.0.0.1 whatever the host.
   spawn "$node" "$JAVA" @"$HERE/conf/cassandra.jvm" -Xms"${heap}m" -Xmx"${heap}m" -javaagent:"$JARS/cassandra/jamm-0.4.0.jar" \

@@ -59,13 +59,13 @@ def unique(prefix: str) -> str:
 class Backends:
     """Back ends of one test's own, which it may kill, pause and wipe while others use theirs. Everything lies in `folder` and
     listens on a block of loopback addresses that nobody else has. Names are those of `backends/run`: a service, or a node of it
-    as `kafka3-1`. Every call returns when it is done, and raises AssertionError with what the script said when it failed or
-    took too long."""
+    as `kafka3-1`; `settings` are variables that it knows (KAFKA_HEAP …). Every call returns when it is done, and raises
+    AssertionError with what the script said when it failed or took too long."""
 
-    def __init__(self, folder: Path, host: str = "") -> None:
+    def __init__(self, folder: Path, host: str = "", **settings: str) -> None:
         self.folder = folder
         self.host = host or f"127.{16 + secrets.randbelow(200)}.{secrets.randbelow(256)}.1"
-        self._environment = os.environ | {"BACKENDS_DIR": str(folder), "BACKENDS_HOST": self.host}
+        self._environment = os.environ | settings | {"BACKENDS_DIR": str(folder), "BACKENDS_HOST": self.host}
 
     async def start(self, *names: str) -> None:
         """Start what does not run of these; they serve when this returns."""
@@ -124,9 +124,9 @@ class Backends:
 
 
 @asynccontextmanager
-async def private_backends(folder: Path, *names: str) -> AsyncIterator[Backends]:
+async def private_backends(folder: Path, *names: str, **settings: str) -> AsyncIterator[Backends]:
     """Back ends of a test's own, started; ended with the block, whatever state they are in, and their data removed."""
-    backends = Backends(folder)
+    backends = Backends(folder, **settings)
     try:
         await backends.start(*names)
         yield backends

@@ -2,6 +2,7 @@
 code with the client library's ledger, only the digest."""
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -15,11 +16,17 @@ class Ledger:
 
     def __init__(self, path: Path, user_id: str) -> None:
         self.user_id = user_id
-        self.acknowledged = 0
+        self.acknowledged_at: list[float] = []
+        """When sends were acknowledged, in seconds of the monotonic clock."""
         self.problems: list[str] = []
         self._file: TextIO = path.open("x", buffering=1)
         at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         self._write({"ledger": 1, "user": user_id, "device": "v1", "at": at})
+
+    @property
+    def acknowledged(self) -> int:
+        """How many sends were acknowledged."""
+        return len(self.acknowledged_at)
 
     def follows(self, conversation_id: str, seq: int) -> None:
         """Everything of the conversation above seq is going to be seen."""
@@ -31,7 +38,7 @@ class Ledger:
 
     def sent(self, conversation_id: str, seq: int, client_message_id: str, message_id: str) -> None:
         """A send was acknowledged with this place."""
-        self.acknowledged += 1
+        self.acknowledged_at.append(time.monotonic())
         self._write({"sent": [conversation_id, seq, client_message_id, message_id]})
 
     def problem(self, kind: str, text: str, conversation_id: str = "", seq: int = 0) -> None:

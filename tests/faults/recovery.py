@@ -1,7 +1,10 @@
 """How long it takes until everybody is served again after a fault: figures for a table, never asserted."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 
 from tests.faults.load import Load
 from tests.faults.server import until
@@ -26,9 +29,23 @@ class Recoveries:
         self.rows.append((fault, took))
         return took
 
+    @contextmanager
+    def gap(self, talk: Load, fault: str) -> Iterator[None]:
+        """Around a fault: the longest time between two acknowledgements, of anybody and of the client that waited longest."""
+        began = time.monotonic()
+        yield
+        ended = time.monotonic()
+        each = [[at for at in client.ledger.acknowledged_at if at > began] for client in talk.clients]
+        self.rows.append((f"{fault}: nobody had anything acknowledged", _longest(began, sorted(chain(*each)), ended)))
+        self.rows.append((f"{fault}: one client had not", max(_longest(began, times, ended) for times in each)))
+
     def table(self) -> list[str]:
         """As it is printed."""
         return [f"{took:7.1f} s  {fault}" for fault, took in self.rows]
+
+
+def _longest(began: float, times: list[float], ended: float) -> float:
+    return max(later - at for at, later in pairwise([began, *times, ended]))
 
 
 RECOVERIES = Recoveries()
