@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from svc.kernel import addresses
+from svc.kernel.shards import ShardMap
 from tests import real, tables
 from tests.backends import cassandra as keyspaces
 from tests.backends.kafka import remove_topics
@@ -96,6 +97,11 @@ class Installation:
                 partition: claims[partition].instance.address if partition in claims else ""
                 for partition in range(coordination.shards.partitions)
             }
+
+    async def shards(self) -> ShardMap:
+        """Where each conversation lives."""
+        async with Ensemble(self.settings["ZOOKEEPER"]).coordination() as coordination:
+            return await coordination.read_shards()
 
     async def _is_owned(self) -> bool:
         owners = await self.owners()

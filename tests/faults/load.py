@@ -35,6 +35,8 @@ class Load:
         self.accounts = accounts
         self.group_id = group_id
         self.clients = clients
+        self.writers = list(clients)
+        """Those of them that write by themselves."""
         self.ledgers = ledgers
         """The folder of what they wrote down."""
         self.groups_made: dict[str, str] = {}
@@ -93,6 +95,22 @@ class Load:
                 except TimeoutError as error:
                     error.add_note("\n".join(each.state() for each in self.clients))
                     raise
+
+    async def newcomer(self, name: str, device: type[Client]) -> Client:
+        """One more user, who belongs to nothing, with one device; connected when this returns. Nobody writes to it, and it
+        writes to nobody, unless a test makes them. After `start`."""
+        async with rest(self._url) as http:
+            account = await sign_up(http, name)
+        self.accounts.append(account)
+        return await self.connect(name, account, device)
+
+    async def connect(self, name: str, account: Account, device: type[Client]) -> Client:
+        """One more device of a user, whose ledger has this name; connected when this returns. It writes nothing by itself."""
+        made = _client(self._connected, self._url, self.ledgers / f"{name}.ledger", account, device)
+        await self._connected.enter_async_context(made)
+        self.clients.append(made)
+        await until(lambda: made.follower.complete, f"{name} is connected")
+        return made
 
     def start(self) -> None:
         """Begin to write."""
@@ -154,6 +172,11 @@ class Load:
             client.check()
 
 
+def _client(connected: AsyncExitStack, url: str, path: Path, account: Account, device: type[Client]) -> Client:
+    """Not connected yet; its ledger is closed with the others."""
+    return device(url, account, connected.enter_context(closing(Ledger(path, account.user_id))))
+
+
 @asynccontextmanager
 async def load(server: Server) -> AsyncIterator[Load]:
     """The population, signed in, in its group, connected and quiet; `start` makes it write. Each client has a ledger, in a
@@ -166,8 +189,8 @@ async def load(server: Server) -> AsyncIterator[Load]:
         ada, *others = zip(_NAMES, accounts, strict=True)
         clients: list[Client] = []
         for name, account in (ada, ("ada2", ada[1]), *others):
-            ledger = connected.enter_context(closing(Ledger(ledgers / f"{name}.ledger", account.user_id)))
-            clients.append((RestClient if name in _OVER_REST else StreamClient)(url, account, ledger))
+            device = RestClient if name in _OVER_REST else StreamClient
+            clients.append(_client(connected, url, ledgers / f"{name}.ledger", account, device))
         everybody = {"name": "everybody", "memberIds": [account.user_id for account in accounts[1:]]}
         made = await http.post("/v1/groups", json=everybody, headers=accounts[0].header)
         group_id = made.raise_for_status().json()["groupId"]

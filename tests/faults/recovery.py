@@ -17,12 +17,12 @@ class Recoveries:
     rows: list[tuple[str, float]] = field(default_factory=list)
 
     async def measure(self, talk: Load, fault: str, seconds: float = 90.0) -> float:
-        """Call at the fault. Returns when each client has had a send acknowledged since, after so many seconds."""
-        began, before = time.monotonic(), [client.ledger.acknowledged for client in talk.clients]
+        """Call at the fault. Returns when each client that writes has had a send acknowledged since, after so many seconds."""
+        began, before = time.monotonic(), [client.ledger.acknowledged for client in talk.writers]
 
         def all_served() -> bool:
             talk.check()
-            return all(client.ledger.acknowledged > count for client, count in zip(talk.clients, before, strict=True))
+            return all(client.ledger.acknowledged > count for client, count in zip(talk.writers, before, strict=True))
 
         await until(all_served, f"everybody is served again after: {fault}", seconds)
         took = time.monotonic() - began

@@ -2,7 +2,9 @@
 
 `python -m tests.faults.rigged RIG ARGUMENTS…`: the command with these arguments, in which RIG happens:
 
-    die POINT N     SIGKILL at the N-th time that this point is reached with something to lose (see POINTS)
+    die POINT N     SIGKILL at the N-th time that this point is reached with something to lose (see POINTS, RARE_POINTS)
+    armed die …     the same, counted from SIGUSR1 on
+    hold edits      edits that were accepted are not appended to the log before SIGUSR1
     clock SECONDS   the machine's wall clock is wrong by so much
     block           SIGUSR1 makes the event loop stand still, for good; other threads go on
 """
@@ -15,15 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 
-def _die(point: str, number: int) -> None:
-    left = [number]
+def _die(point: str, number: int, *, armed: bool) -> None:
+    left, counts = [number], [armed]
+    if not armed:
+        signal.signal(signal.SIGUSR1, lambda *_: counts.__setitem__(0, True))
 
     def reached() -> None:
-        left[0] -= 1
+        left[0] -= counts[0]
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    POINTS[point](reached)
+    (POINTS | RARE_POINTS)[point](reached)
 
 
 def _seq_given(reached: Callable[[], None]) -> None:
@@ -119,6 +123,70 @@ POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
 }
 
 
+def _first_message_stored(reached: Callable[[], None]) -> None:
+    from svc.delivery.adapters.cassandra import CassandraMessageStore
+    from svc.kernel.record import Kind
+
+    write = CassandraMessageStore.write
+
+    async def written(self: CassandraMessageStore, events: Any) -> None:
+        await write(self, events)
+        if any(event.seq == 1 and event.kind is Kind.MESSAGE for event in events):
+            reached()
+
+    CassandraMessageStore.write = written  # type: ignore[method-assign]
+
+
+def _withdrawal_without_its_message(reached: Callable[[], None]) -> None:
+    from svc.delivery.adapters.cassandra import CassandraMessageStore
+    from svc.kernel.record import Kind
+
+    write, target_row = CassandraMessageStore.write, CassandraMessageStore._target_row
+
+    async def written(self: CassandraMessageStore, events: Any) -> None:
+        if any(event.kind is Kind.WITHDRAWAL for event in events):
+            CassandraMessageStore._target_row = lambda self, event: None  # type: ignore[method-assign]
+            await write(self, events)
+            reached()
+            CassandraMessageStore._target_row = target_row  # type: ignore[method-assign]
+        await write(self, events)
+
+    CassandraMessageStore.write = written  # type: ignore[method-assign]
+
+
+RARE_POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
+    "first message stored": _first_message_stored,
+    "withdrawal stored without its message": _withdrawal_without_its_message,
+}
+"""Those that not every round has: event 1 of a direct conversation; the event row of a withdrawal, not yet the row it names."""
+
+
+def _hold_edits() -> None:
+    import asyncio
+    import logging
+
+    from svc.kernel.record import Kind
+    from svc.messaging.appender import Appender
+
+    put, held, open_again = Appender.put, list[Callable[[], None]](), [False]
+
+    def put_later(self: Appender, record: Any) -> None:
+        if record.kind is not Kind.EDIT or open_again[0]:
+            put(self, record)
+            return
+        loop = asyncio.get_running_loop()
+        held.append(lambda: loop.call_soon_threadsafe(put, self, record))
+        logging.getLogger(__name__).warning("an edit is held")
+
+    def release(*_: object) -> None:
+        open_again[0] = True
+        while held:
+            held.pop(0)()
+
+    signal.signal(signal.SIGUSR1, release)
+    Appender.put = put_later  # type: ignore[method-assign]
+
+
 def _clock(seconds: float) -> None:
     from svc.kernel.clock import SystemClock
 
@@ -134,7 +202,11 @@ def main() -> int:
     rig, *arguments = sys.argv[1:]
     match rig.split():
         case ["die", *point, number]:
-            _die(" ".join(point), int(number))
+            _die(" ".join(point), int(number), armed=True)
+        case ["armed", "die", *point, number]:
+            _die(" ".join(point), int(number), armed=False)
+        case ["hold", "edits"]:
+            _hold_edits()
         case ["clock", seconds]:
             _clock(float(seconds))
         case ["block"]:

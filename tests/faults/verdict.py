@@ -75,8 +75,8 @@ async def verified(server: Server, talk: Load, what: str) -> set[str]:
 
 async def _read_back(http: httpx.AsyncClient, account: Account, path: Path) -> set[str]:
     """One more witness: it reads every conversation of a user through the API, inbox included, from the first event to the
-    last, and writes down what it saw. Returns their names."""
-    heads = await newest(http, account)
+    last, and writes down what it saw. Returns their names, but for those without an event: an inbox."""
+    heads = {name: seq for name, seq in (await newest(http, account)).items() if seq}
     with closing(Ledger(path, account.user_id)) as ledger:
         for name in heads:
             ledger.follows(name, 0)
