@@ -110,6 +110,7 @@ class Owner:
                 for claim in claims:
                     self.drop(claim.partition)
                 raise
+        self.questions.taken()
         telemetry.PARTITIONS.set(len(self._held))
 
     def _begin(self, claim: Claim, shards: ShardMap, committed: Mapping[int, int], ends: Mapping[int, int]) -> Holding:

@@ -26,6 +26,10 @@ class Questions:
         self._early: deque[tuple[str, relay.Unanswered]] = deque(maxlen=_MOST_EARLY)
         self._wake = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many wait for their partition to be held."""
+        return len(self._early)
+
     def ask(self, node: str, requests: Sequence[relay.Unanswered]) -> None:
         """A node lists requests."""
         if requests:

@@ -27,7 +27,7 @@ from svc.kernel.registry import Instance, ProcessRegistry
 from svc.kernel.telemetry import Tracer, tracer_to
 
 PARTITIONS = 5
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -230,7 +230,7 @@ async def connected(node: Node, user: str) -> AsyncIterator[Client]:
     task = asyncio.create_task(client.run())
     greeted = asyncio.create_task(client.complete.wait())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.wait((task, greeted), return_when=asyncio.FIRST_COMPLETED)
         yield client
         if task.done():

@@ -52,7 +52,7 @@ async def test_each_conversation_is_asked_of_its_owner(there: Installation):
 async def test_hello_waits_for_owners(there: Installation):
     """Nobody is up, then somebody is who owns nothing, then somebody owns: the session opens by itself."""
     node = await there.node("node")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         session = node.enter(identity("u1"))
         opening = asyncio.create_task(node.open(session))
         one, two = await there.host("one"), await there.host("two")
@@ -111,7 +111,7 @@ async def test_a_former_owner_that_says_nothing_is_not_waited_for(there: Install
             setattr(one.owner.hub, says, lambda *_: None)
         await there.stand.coordination.release(one.owner.claims[3])
         await two.take(3)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await send(node, "u1", other, "second")
             await knows(client, {name: 2})
 
@@ -159,7 +159,7 @@ async def test_who_claims_before_it_can_serve_is_asked_again(there: Installation
 
     await until(refused)
     await two.owner.take([claim])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await session.settled()
         assert (await sending).seq == 1
     node.leave(session)
@@ -179,9 +179,34 @@ async def test_an_instance_that_dies_with_answers_is_followed_by_one_that_gives_
     await one.die()
     assert not any(task.done() for task in sending)
     await there.host("two", *range(PARTITIONS))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answers = await asyncio.gather(*sending)
     assert [(answer.seq, answer.outcome) for answer in answers] == [(2, Outcome.STORED)] * len(pairs)
+
+
+async def test_who_is_asked_before_it_can_answer_answers_when_it_can(there: Installation):
+    """A node sees a claim before its partition is held, and lists what waits for an answer there. All of it is through:
+    nothing is read again that would bring the answer."""
+    one, two = await there.host("one", *range(PARTITIONS)), await there.host("two")
+    node = await there.node("node")
+    _, other, name = there.between(3)
+    await send(node, "u1", other, "first")
+    one.owner.hub.answer = lambda node, answer: None  # type: ignore[method-assign]
+    sending = asyncio.create_task(send(node, "u1", other, "second"))
+    await there.stand.heads(name, 2)
+    await one.give(3)
+    claim = await there.stand.coordination.claim(3, two.instance)
+    assert claim is not None
+
+    async def asked() -> bool:
+        return len(two.owner.questions) == 1
+
+    await until(asked)
+    assert not sending.done()
+    await two.owner.take([claim])
+    async with asyncio.timeout(60):
+        answer = await sending
+    assert (answer.seq, answer.outcome) == (2, Outcome.STORED)
 
 
 async def test_signals_go_to_the_owner(there: Installation):
@@ -227,7 +252,7 @@ async def test_what_moved_is_appended_again(there: Installation):
     others = [user for user, name in names.items() if newest.partition_of(name) != old.shards.partition_of(name)][:3]
     there.people.users |= set(others)
     before = sum((await there.stand.log.end_offsets(ACCEPTED)).values())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         answers = await asyncio.gather(*(send(node, "u1", other, "hello") for other in others))
     assert [answer.seq for answer in answers] == [1, 1, 1]
     # Each was appended to where it lived and to where it lives; each inbox is told once that the conversation was opened.
