@@ -115,7 +115,9 @@ class Delivery:
             return
         claims, now = self._coordination.claims(), self._clock.monotonic()
         ownership.see(shards.partitions, claims, self._registry.instances(SERVICE), now)
-        await self._take(owner, self._adopted(owner) + await self._claim(ownership.to_claim(now)))
+        adopted, orphans = self._adopted(owner), ownership.to_claim(now)
+        with owner.loader.coming([*adopted, *orphans]):
+            await self._take(owner, adopted + await self._claim(orphans))
         if (partition := ownership.to_give(owner.claims, now)) is not None:
             await self._give(owner, partition)
 

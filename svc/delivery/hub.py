@@ -137,6 +137,10 @@ class Hub:
         for queue in self._waiting.pop(conversation_id, {}):
             self._acknowledge(queue, conversation_id)
 
+    def waiting(self) -> list[str]:
+        """Conversations that somebody subscribed to whose heads are not known yet."""
+        return list(self._waiting)
+
     def refused(self, conversation_id: str) -> None:
         """The conversation is not ours."""
         for queue in self._waiting.pop(conversation_id, {}):

@@ -6,8 +6,8 @@ belongs to a partition that is given back meanwhile is not loaded; who asked is 
 
 import asyncio
 import weakref
-from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 
 from svc.delivery.heads import HeadCache
 from svc.delivery.holding import Holding
@@ -41,13 +41,26 @@ class Loader:
         self._retry = retry
         self._loading: dict[str, asyncio.Future[None]] = {}
         self._wanted: set[str] = set()
+        self._coming: set[int] = set()  # partitions
         self._waited_for: weakref.WeakSet[HeadCache] = weakref.WeakSet()
         self._wake = asyncio.Event()
         self.hub = Hub(self._claim_of, self.is_active)
 
     def holding(self, conversation_id: str) -> Holding | None:
         """What is held of a conversation's partition."""
-        return self._held.get(self._coordination.shards.partition_of(conversation_id))
+        return self._held.get(self._partition_of(conversation_id))
+
+    @contextmanager
+    def coming(self, partitions: Collection[int]) -> Iterator[None]:
+        """Partitions that are being claimed and taken: a node sees a claim before its partition is held, and who subscribes
+        then waits until that is decided. Refused it would ask again, but only a quarter of a second later."""
+        self._coming.update(partitions)
+        try:
+            yield
+        finally:
+            self._coming.difference_update(partitions)
+            self._wanted.update(name for name in self.hub.waiting() if self._partition_of(name) in partitions)
+            self._wake.set()
 
     def is_active(self, conversation_id: str) -> bool:
         """Whether a conversation is loaded."""
@@ -68,7 +81,7 @@ class Loader:
             wanted -= await self._answer_from_cache(wanted)
             await self.load(wanted)
             for name in wanted:
-                if not self.is_active(name):
+                if not self.is_active(name) and self._partition_of(name) not in self._coming:
                     self.hub.refused(name)
 
     async def _answer_from_cache(self, conversation_ids: set[str]) -> set[str]:
@@ -148,6 +161,9 @@ class Loader:
             ends = await self._retry.until_done("read the log's end", lambda: self._log.end_offsets(ACCEPTED))
             for partition, holding in self._held.items():
                 holding.end = max(holding.end, ends.get(partition, 0))
+
+    def _partition_of(self, conversation_id: str) -> int:
+        return self._coordination.shards.partition_of(conversation_id)
 
     def _claim_of(self, conversation_id: str) -> int:
         holding = self.holding(conversation_id)

@@ -57,8 +57,9 @@ class Host:
 
     async def take(self, *partitions: int) -> None:
         """Claim partitions that nobody owns."""
-        made = [await self._stand.coordination.claim(partition, self.instance) for partition in partitions]
-        await self.owner.take([claim for claim in made if claim is not None])
+        with self.owner.loader.coming(partitions):
+            made = [await self._stand.coordination.claim(partition, self.instance) for partition in partitions]
+            await self.owner.take([claim for claim in made if claim is not None])
 
     async def give(self, partition: int) -> None:
         """Hand one back, through all its steps."""

@@ -116,6 +116,38 @@ async def test_a_former_owner_that_says_nothing_is_not_waited_for(there: Install
             await knows(client, {name: 2})
 
 
+async def test_who_claims_lets_who_subscribes_wait(there: Installation, monkeypatch: pytest.MonkeyPatch):
+    """A node sees the claim before its partition is held: it is acknowledged when it is, without being refused in between, and
+    refused when that failed."""
+    one, two = await there.host("one", *range(PARTITIONS)), await there.host("two")
+    node = await there.node("node")
+    monkeypatch.setattr(node._subscriptions, "retry", lambda: None)
+    _, other, name = there.between(3)
+    await send(node, "u1", other, "first")
+    async with connected(node, other) as client:
+        await one.give(3)
+        with two.owner.loader.coming([3]):
+            claim = await there.stand.coordination.claim(3, two.instance)
+            assert claim is not None
+
+            async def waits() -> bool:
+                return name in two.owner.hub.waiting()
+
+            await until(waits)
+            await two.owner.take([claim])
+        await send(node, "u1", other, "second")
+        await knows(client, {name: 2})
+        await two.give(3)
+        with two.owner.loader.coming([3]):
+            await there.stand.coordination.claim(3, two.instance)
+            await until(waits)
+
+        async def refused() -> bool:
+            return name in node._subscriptions._refused
+
+        await until(refused)
+
+
 async def test_a_silent_stream_is_opened_again(there: Installation, monkeypatch: pytest.MonkeyPatch):
     """An instance says each second that it lives. After three without a word the node opens another stream; what was subscribed
     on the one before is asked for again, and told if it moved on."""
