@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from datetime import UTC, datetime
 
 # Before gRPC is imported: Envoy is started by fork and exec, about which gRPC's fork handlers would only complain; and its
 # own log would write between the lines of ours.
@@ -105,6 +106,12 @@ def _partitions(args: argparse.Namespace) -> int:
     return asyncio.run(partitions.grow(args.count) if args.action == "grow" else partitions.show(args.json))
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from svc.replay import replay
+
+    return asyncio.run(replay(args.since))
+
+
 def _switch(args: argparse.Namespace) -> int:
     from svc import switch
 
@@ -115,6 +122,17 @@ def _settings(args: argparse.Namespace) -> int:
     for name, default, doc in settings_module.table():
         print(f"{name}\n    {doc}\n    default: {default or 'empty'}")
     return 0
+
+
+def _moment(text: str) -> int | None:
+    """µs since 1970; None for the beginning. Without a zone it is UTC."""
+    if text == "beginning":
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be `beginning` or a time as 2026-11-25T09:30Z, not {text!r}") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,6 +180,20 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="for programs")
     grow = actions.add_parser("grow", help="to so many, while everything runs; stopped, the next run goes on")
     grow.add_argument("count", type=int, metavar="N", help="how many partitions there shall be")
+
+    again = commands.add_parser(
+        "replay",
+        help="write again what the log's records became, while everything runs: it repairs, and changes nothing",
+    )
+    again.add_argument(
+        "--from",
+        dest="since",
+        type=_moment,
+        required=True,
+        metavar="TIME",
+        help="`beginning` (of the log, which keeps 7 days), or the time of the first record, as 2026-11-25T09:30Z",
+    )
+    again.set_defaults(run=_replay)
 
     switch = commands.add_parser("switch", help="what may be left out so that messages go on: list, on, off")
     switch.set_defaults(run=_switch)

@@ -15,8 +15,8 @@ from svc.kernel.settings import Settings
 
 async def show(as_json: bool) -> int:
     """Print each partition with its owner and how many shards live there; returns the exit code: 1 when one has no owner."""
-    settings = _shared()
-    async with open_agreement(settings, _failed) as agreement:
+    settings = shared()
+    async with open_agreement(settings, failed) as agreement:
         shards, claims = agreement.coordination.shards, await agreement.coordination.read_claims()
     rows = [
         {"partition": partition, "shards": len(own), "owner": _owner(claims.get(partition))}
@@ -37,18 +37,19 @@ async def show(as_json: bool) -> int:
 
 async def grow(partitions: int) -> int:
     """Move shards until so many partitions have their share, telling how far it is; returns the exit code."""
-    settings = _shared()
-    async with open_agreement(settings, _failed) as agreement, open_log(settings, SystemClock(), {}, _failed) as log:
+    settings = shared()
+    async with open_agreement(settings, failed) as agreement, open_log(settings, SystemClock(), {}, failed) as log:
         await growing(log, agreement.coordination, SystemClock(), lambda text: print(text, flush=True)).grow(partitions)
     return 0
 
 
-def _shared() -> Settings:
+def shared() -> Settings:
+    """What the processes of an installation share. Raises FailedPrecondition when it is one process alone."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="stonechat: %(message)s")
     settings = settings_module.load()
     if not settings.zookeeper:
         raise FailedPrecondition(
-            "the partitions of a single process are its own: set STONECHAT_ZOOKEEPER and STONECHAT_KAFKA"
+            "a single process has its log to itself: set STONECHAT_ZOOKEEPER and STONECHAT_KAFKA"
             " as the processes have them"
         )
     return settings
@@ -58,5 +59,6 @@ def _owner(claim: Claim | None) -> str:
     return claim.instance.address if claim is not None else ""
 
 
-def _failed(error: BaseException) -> None:
+def failed(error: BaseException) -> None:
+    """Something that a command relies on has died: so does the command."""
     raise error if isinstance(error, StonechatError) else SystemExit(f"stonechat: {error}")

@@ -60,6 +60,15 @@ class Places:
 
         return await self._asked("said where the log ends", ask)
 
+    async def since(self, topic: str, time_ms: int) -> dict[int, int]:
+        """Per partition, the offset of its first entry of this time or later; missing: there is none."""
+
+        async def ask(client: AIOKafkaClient) -> dict[int, int]:
+            found = await _offsets(client, topic, await _partitions(client, topic), time_ms)
+            return {partition: offset for partition, offset in found.items() if offset >= 0}
+
+        return await self._asked("said what it holds since a time", ask)
+
     async def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The oldest offset that is kept, and the end."""
 
@@ -167,6 +176,7 @@ async def _partitions(client: AIOKafkaClient, topic: str) -> list[int]:
 
 
 async def _offsets(client: AIOKafkaClient, topic: str, partitions: Iterable[int], which: int) -> dict[int, int]:
+    """`which`: _END, _OLDEST, or a time in ms: the first entry since then, -1 for none."""
     by_leader: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for partition in partitions:
         leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))

@@ -187,6 +187,13 @@ class SqliteEventLog:
             lambda c: {partition: newest + 1 for of, partition, newest in _newest(c) if of == topic}
         )
 
+    async def offsets_since(self, topic: str, time_us: int) -> dict[int, int]:
+        return await self._table(
+            "SELECT partition, min(offset) FROM entries WHERE topic = ? AND appended_us >= ? GROUP BY partition",
+            topic,
+            time_us // 1000 * 1000,
+        )
+
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         return await self._table("SELECT partition, offset FROM commits WHERE consumer = ? AND topic = ?", group, topic)
 
@@ -229,7 +236,7 @@ class SqliteEventLog:
             removed += portion
         return removed
 
-    async def _table(self, sql: str, *arguments: str) -> dict[int, int]:
+    async def _table(self, sql: str, *arguments: object) -> dict[int, int]:
         return await self._database.read(lambda c: dict(c.execute(sql, arguments).fetchall()))
 
 

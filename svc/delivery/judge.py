@@ -62,7 +62,7 @@ class Judge:
                 if not is_conversation_id(entry.key):
                     result.dead_letters.append(self._parked(entry, None, error.message))
                     continue
-                record = _stand_in(entry)
+                record = stand_in(entry)
                 errors[len(batch)] = error.message
             batch.append((entry, record))
         gone = await self._gone(held, batch)
@@ -159,7 +159,7 @@ def _by_partition(batch: Batch) -> dict[int, Batch]:
     return found
 
 
-def _stand_in(entry: LoggedEntry) -> Record:
+def stand_in(entry: LoggedEntry) -> Record:
     """A record in place of one that cannot be read, the same whoever reads it."""
     number = int.from_bytes(hashlib.blake2b(entry.value, digest_size=8).digest(), "big") >> 1 or 1
     return Record(Kind.UNPROCESSABLE, entry.key, "system", f"~{number}", number, b"")

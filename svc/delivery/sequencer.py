@@ -149,15 +149,14 @@ class Sequencer:
         its replay is a new event (L8)."""
         state = self._conversations[record.conversation_id]
         position = Position(state.era, entry.offset)
-        bare = replace(record, body=b"", target_seq=0, target_record_id=0, version=0, joined=(), left=())
         if position > state.head.position:
-            return self._number(state, entry, bare, position, Kind.UNPROCESSABLE, Outcome.UNPROCESSABLE, error)
+            return self._number(state, entry, _bare(record), position, Kind.UNPROCESSABLE, Outcome.UNPROCESSABLE, error)
         row = state.known.get(position)
         if row is None:
             return Verdict(record, Outcome.UNPROCESSABLE, error=error)
         if row.kind is Kind.UNPROCESSABLE:
-            return _answer(record, Outcome.UNPROCESSABLE, _event_again(bare, row), error)
-        return _answer(record, Outcome.STORED, _event_again(record, row))
+            return _answer(record, Outcome.UNPROCESSABLE, event_again(record, row), error)
+        return _answer(record, Outcome.STORED, event_again(record, row))
 
     def settled(self) -> list[str]:
         """The batch is stored: forget what only mattered until then, and idle conversations beyond the memory limit. Returns
@@ -199,7 +198,7 @@ class Sequencer:
                 raise LogIncidentError(f"{record.conversation_id}: another record stands at {position}")
             if row.kind is Kind.UNPROCESSABLE:
                 return self.unprocessable(entry, record, "it was parked before")
-            event = _event_again(record, row)
+            event = event_again(record, row)
             self._remember(state, event)
             return _answer(record, Outcome.STORED, event)
         if (first := self._first_with_key(state, entry, record, facts)) is not None:
@@ -280,7 +279,13 @@ def _is_expired(entry: LoggedEntry, record: Record) -> bool:
     return bool(record.not_after_us) and entry.appended_us > record.not_after_us
 
 
-def _event_again(record: Record, row: Row) -> Event:
+def _bare(record: Record) -> Record:
+    return replace(record, body=b"", target_seq=0, target_record_id=0, version=0, joined=(), left=())
+
+
+def event_again(record: Record, row: Row) -> Event:
+    """The event that a record became, by the row that it has: what is written is the same each time (T2)."""
+    record = _bare(record) if row.kind is Kind.UNPROCESSABLE else record
     return Event(record, row.kind, row.position, row.seq, row.time_us, row.ordinal, row.version)
 
 

@@ -18,6 +18,8 @@ from svc.delivery.delivery import Delivery
 from svc.delivery.growing import Growing
 from svc.delivery.owner import Owner
 from svc.delivery.ports import Heads, MessageStore
+from svc.delivery.replaying import Replaying
+from svc.delivery.retry import Retry
 from svc.delivery.servicer import DeliveryServicer
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel.clock import Clock
@@ -79,6 +81,11 @@ async def open_delivery(
 def growing(event_log: EventLog, coordination: Coordination, clock: Clock, progress: Callable[[str], None]) -> Growing:
     """What moves shards to more partitions."""
     return Growing(event_log, coordination, clock, progress)
+
+
+def replaying(event_log: EventLog, messages: Messages, coordination: Coordination, clock: Clock) -> Replaying:
+    """What writes again what the log's records became."""
+    return Replaying(event_log, _store(messages), coordination, Retry(clock))
 
 
 def _store(messages: Messages) -> MessageStore:

@@ -83,6 +83,11 @@ class EventLog(Protocol):
         """Per partition, the offset that its next entry will get."""
         ...
 
+    async def offsets_since(self, topic: str, time_us: int) -> dict[int, int]:
+        """Per partition, the offset of its first entry that was appended at this time (µs since 1970) or later, to the
+        millisecond; partitions without one are not named."""
+        ...
+
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """Per partition, the committed offset of a group: everything below it is done. Missing means 0."""
         ...

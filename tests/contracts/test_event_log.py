@@ -129,6 +129,22 @@ async def test_the_log_says_when_an_entry_was_appended(log: EventLog):
     assert all(10**15 < time < 10**16 for time in times)  # µs since 1970, not ms
 
 
+async def test_a_time_leads_to_the_first_entry_since_then(log: EventLog, clock: FakeClock):
+    """Per partition, to the millisecond; what is older than the time asked for is never the answer."""
+    await log.append(ACCEPTED, entries(0, "a", "b"))
+    await log.append(ACCEPTED, entries(1, "c"))
+    (first, *_), (other,) = await log.read(ACCEPTED, 0, 0, 10), await log.read(ACCEPTED, 1, 0, 10)
+    assert await log.offsets_since(ACCEPTED, 0) == {0: 0, 1: 0}
+    assert (await log.offsets_since(ACCEPTED, first.appended_us))[0] == 0
+    assert await log.offsets_since(ACCEPTED, other.appended_us + 3_600_000_000) == {}
+    before = (await log.read(ACCEPTED, 0, 1, 1))[0].appended_us // 1000
+    (offset,) = await log.append(ACCEPTED, entries(0, "later"))
+    while (await log.read(ACCEPTED, 0, offset, 1))[0].appended_us // 1000 == before:
+        clock.advance(0.001)
+        (offset,) = await log.append(ACCEPTED, entries(0, "later"))
+    assert (await log.offsets_since(ACCEPTED, (before + 1) * 1000))[0] == offset
+
+
 async def test_a_consumer_begins_where_it_is_told(log: EventLog):
     """At any offset of each partition, and sees nothing of the others."""
     await log.append(ACCEPTED, [*entries(0, *"abc"), *entries(1, *"xyz"), *entries(2, "other")])

@@ -191,6 +191,14 @@ class LogPort:
             self._log.locked &= any(owner not in self._log.looked for owner in self._world.living_owners())
         return self._log.ends(topic)
 
+    async def offsets_since(self, topic: str, time_us: int) -> dict[int, int]:
+        await self._ask("log.offsets_since")
+        since = {
+            number: next((entry.offset for entry in entries if entry.appended_us >= time_us), -1)
+            for number, entries in enumerate(self._log.topics[topic])
+        }
+        return {partition: offset for partition, offset in since.items() if offset >= 0}
+
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         await self._ask("log.committed")
         self._log.claiming.add(self._process)

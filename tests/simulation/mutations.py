@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from svc.delivery import finisher as finisher_module
 from svc.delivery import owner as owner_module
+from svc.delivery import replaying as replaying_module
 from svc.delivery import sequencer as sequencer_module
 from svc.delivery.delivery import Delivery
 from svc.delivery.finisher import Finisher
@@ -17,9 +18,10 @@ from svc.delivery.loader import Loader
 from svc.delivery.model import NO_EVENTS, Event, Head, KeyRow, LogIncidentError, Position, Row, Slice, Verdict, key_of
 from svc.delivery.owner import Owner
 from svc.delivery.questions import Questions
+from svc.delivery.replaying import Replaying
 from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
-from svc.delivery.sequencer import Facts, Missing, Sequencer
+from svc.delivery.sequencer import Facts, Missing, Sequencer, event_again
 from svc.delivery.wire import ProtoEncoder
 from svc.kernel import relay
 from svc.kernel.errors import Unavailable
@@ -310,6 +312,44 @@ def withdrawn_shown() -> AbstractContextManager[Any]:
         return set()
 
     return patch.object(Owner, "_withdrawn", none)
+
+
+# The replay
+
+
+@mutation("a replay numbers what has no row: a repeat, a refusal", "replayed")
+def replay_numbers() -> AbstractContextManager[Any]:
+    events = Replaying._events
+
+    async def numbered(self: Replaying, entries: Sequence[LoggedEntry], incident: int) -> list[Event]:
+        found = await events(self, entries, incident)
+        for entry in entries:
+            record = replaying_module._record(entry)
+            places = self._places.get(record.conversation_id) if record is not None else None
+            if record is not None and places and (entry.offset, record.record_id) not in places:
+                newest = max(places.values(), key=lambda row: row.seq)
+                found.append(event_again(record, replace(newest, seq=newest.seq + 1, record_id=record.record_id)))
+        return found
+
+    return patch.object(Replaying, "_events", numbered)
+
+
+@mutation("a replay writes another time than the one that is stored", "replayed")
+def replay_times() -> AbstractContextManager[Any]:
+    def later(record: Record, row: Row) -> Event:
+        return event_again(record, replace(row, time_us=row.time_us + 1))
+
+    return patch.object(replaying_module, "event_again", later)
+
+
+@mutation("a replay leaves out the newest record of each partition", "replayed")
+def replay_ends_early() -> AbstractContextManager[Any]:
+    partition = Replaying._partition
+
+    def shorter(self: Replaying, number: int, start: int, end: int, incident: int) -> Any:
+        return partition(self, number, start, end - 1, incident)
+
+    return patch.object(Replaying, "_partition", shorter)
 
 
 # The owner's end of the relay

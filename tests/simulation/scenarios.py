@@ -12,6 +12,7 @@ from svc.kernel.record import Kind
 from tests.simulation.acts import begin, change, change_early, change_members, move, repeat_old, say, talk, too_late
 from tests.simulation.faults import lose_tail, replace_replica, storm, strike, strike_cache, take_over_when_killed
 from tests.simulation.owners import OwnerProcess
+from tests.simulation.replays import ReplayProcess, repair_by_replay
 from tests.simulation.world import CONVERSATIONS, DIRECT, GROUP, OTHER_DIRECT, World
 
 POINTS = (
@@ -336,6 +337,28 @@ async def late_edit(world: World) -> None:
         await asyncio.sleep(world.between(0.0, 0.5))
 
 
+async def replayed(world: World) -> None:
+    """W3: the log is replayed again and again, while owners work and die and messages are edited and withdrawn; and what a
+    replica lost is there again."""
+    world.weather.store_unknown = world.random.choice((0.0, 0.3))
+    world.weather.replica_late = world.random.choice((0.0, 0.5))
+    await begin(world, 2, 1)
+    replays: list[ReplayProcess] = []
+    for number in range(20 + world.below(20)):
+        world.random.choice((talk, talk, change))(world)
+        if world.chance(0.15):
+            replays.append(ReplayProcess(world, f"replay{number}"))
+        if replays and world.chance(0.05):
+            world.random.choice(replays).kill()
+        if world.chance(0.05):
+            world.random.choice(world.living_owners()).kill()
+            world.start_owner()
+        await asyncio.sleep(world.between(0.0, 0.1))
+    world.weather.calm()
+    await world.all_judged()
+    await repair_by_replay(world)
+
+
 SCENARIOS: dict[str, Scenario] = {
     function.__name__: function
     for function in (
@@ -346,6 +369,7 @@ SCENARIOS: dict[str, Scenario] = {
         one_cannot_store,
         bucket_edge,
         late_edit,
+        replayed,
         log_cut,
         cache_comes_back_old,
         subscription_storm,
