@@ -65,8 +65,8 @@ class Product:
         """Where the next line of its log will begin, in bytes."""
         with (self.data_dir / "log.jsonl").open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _LONGEST_LINE))
-            return size - len(file.read().rpartition(b"\n")[2])
+            start = file.seek(max(0, size - _LONGEST_LINE))
+            return size - len(file.read(size - start).rpartition(b"\n")[2])  # not what was written since
 
     def log(self, start: int = 0) -> list[dict[str, Any]]:
         """The lines of its log from a place on. What is no JSON (a library's own words, a traceback) stands under `text`."""

@@ -60,10 +60,11 @@ class World:
         self.attempts.append(content)
         self.most_under_way = max(self.most_under_way, len(self.under_way))
         assert len(set(self.under_way)) == len(self.under_way), "two under way to one destination"
+        # Of this attempt, also if it is cut off before it gets there.
+        fate = self.script[content].pop(0) if self.script[content] else "stored"
         try:
             for _ in range(3):  # there and back
                 await asyncio.sleep(0)
-            fate = self.script[content].pop(0) if self.script[content] else "stored"
             if isinstance(fate, ClientError):
                 raise fate
             if fate == "stuck":
