@@ -112,7 +112,8 @@ class CursorSessions:
             await self._node.open(session)
             if reset:
                 await self._node.greet(session, {}, paced=False)
-            session.greeted = True
+            else:
+                session.greet(())  # it knows nothing, and is told what comes from now on
         except BaseException:
             self._node.leave(session)
             raise

@@ -41,14 +41,15 @@ class Hellos:
         order = {name: place for place, name in enumerate(session.recent)}
         differing = [name for name, head in session.heads.items() if head != known.get(name, 0)]
         differing.sort(key=lambda name: order.get(name, -1))
-        gone = [name for name in known if not session.is_in(name)]
-        session.greeted = True
+        session.greet(differing)
         for start in range(0, max(1, len(differing)), PAGE_CONVERSATIONS):
             if paced:
                 await session.outbox.room()
             heads = await self._conversations.heads(session.user_id, differing[start : start + PAGE_CONVERSATIONS])
+            heads = [head for head in heads if session.is_in(head.conversation_id)]  # what it left meanwhile is gone
             complete = start + PAGE_CONVERSATIONS >= len(differing)
-            session.outbox.control(session.encoder.hello_page(heads, gone if complete else (), complete))
+            gone = [name for name in known if not session.is_in(name)] if complete else ()
+            session.page(heads, session.encoder.hello_page(heads, gone, complete))
 
     async def look_again(self, session: Session) -> None:
         """Join what the user belongs to by now, and leave the rest. Raises DeviceRevoked, Unavailable."""

@@ -5,7 +5,7 @@ The same object whatever carries it (Connect, Subscribe, event stream, Poll): on
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from svc.kernel.errors import DeviceRevoked, RateLimited, StonechatError
@@ -13,6 +13,7 @@ from svc.kernel.identity import Identity
 from svc.kernel.ids import inbox_of
 from svc.kernel.record import Kind
 from svc.kernel.relay import Event, Signal
+from svc.messaging.model import Head
 from svc.messaging.outbox import Outbox
 from svc.messaging.ports import Encoder
 from svc.messaging.subscriptions import Subscriptions
@@ -50,8 +51,10 @@ class Session:
         )
         self._subscriptions = subscriptions
         self._missed = missed  # told when something in the inbox was not pushed
-        # Conversation → the newest seq when it went live; a conversation that is pending is not in it.
+        # Conversation → how far the client is told without a push; a conversation that is pending is not in it. Until its page
+        # of Hello is there, that grows: what a page says is not pushed, so that each event comes once and in its place.
         self.heads: dict[str, int] = {}
+        self._unpaged: set[str] = set()
         self.recent: list[str] = []  # the conversations of the user, most recent first, when the session was opened
         self._joining: set[str] = set()
         self._settled = asyncio.Event()
@@ -89,6 +92,7 @@ class Session:
     def leave(self, conversation_id: str) -> None:
         """Get nothing more of it."""
         self.heads.pop(conversation_id, None)
+        self._unpaged.discard(conversation_id)
         self._joining.discard(conversation_id)
         self._subscriptions.leave(self, [conversation_id], self.now)
         self._settle()
@@ -109,6 +113,23 @@ class Session:
         # Whoever waits runs a little after it was woken: something else may have been joined in between.
         while self._joining and not self.ended.is_set():
             await self._settled.wait()
+
+    def greet(self, unpaged: Iterable[str]) -> None:
+        """Hello is being answered: pages follow for these conversations. In all others the client knows as much as `heads`."""
+        self._unpaged.update(unpaged)
+        self.greeted = True
+
+    def page(self, heads: Sequence[Head], frame: bytes) -> None:
+        """Queue a page of the answer to Hello: conversations that are joined. What comes after it is pushed."""
+        self.outbox.control(frame)
+        for told in heads:
+            name = told.conversation_id
+            self._unpaged.discard(name)
+            if told.last_seq < (head := self.heads[name]):  # the page was read before that came
+                self.outbox.behind(name, head)
+                self._check_pace()
+            else:
+                self.heads[name] = told.last_seq
 
     def end(self, error: StonechatError | None = None) -> None:
         """Stop. The first reason counts."""
@@ -136,10 +157,15 @@ class Session:
 
     def push(self, event: Event) -> None:
         name = event.conversation_id
-        if name not in self.heads or self.ended.is_set():
+        head = self.heads.get(name)
+        if head is None or self.ended.is_set():
             return
-        self.outbox.event(event.frame, name, event.seq, event.traceparent)
-        self._check_pace()
+        if event.seq > head:  # else the page told of it
+            if self._is_unpaged(name):
+                self.heads[name] = event.seq
+            else:
+                self.outbox.event(event.frame, name, event.seq, event.traceparent)
+                self._check_pace()
         if name == self.inbox:
             self._told(event)
         elif event.kind == Kind.MEMBERSHIP and self.user_id in event.subjects:
@@ -148,14 +174,20 @@ class Session:
 
     def behind(self, conversation_id: str, head: int) -> None:
         if conversation_id in self.heads and not self.ended.is_set():
-            self.outbox.behind(conversation_id, head)
-            self._check_pace()
+            if self._is_unpaged(conversation_id):
+                self.heads[conversation_id] = max(head, self.heads[conversation_id])
+            else:
+                self.outbox.behind(conversation_id, head)
+                self._check_pace()
             if conversation_id == self.inbox:
                 self._missed(self)
 
     def signal(self, signal: Signal) -> None:
         if signal.conversation_id in self.heads and self.greeted and not self.ended.is_set():
             self.outbox.signal(signal.key, signal.conversation_id, signal.frame)
+
+    def _is_unpaged(self, conversation_id: str) -> bool:
+        return not self.greeted or conversation_id in self._unpaged
 
     def _check_pace(self) -> None:
         if self.outbox.overwhelmed:

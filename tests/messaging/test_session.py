@@ -12,6 +12,7 @@ from svc.kernel.errors import DeviceRevoked, Draining
 from svc.kernel.frames import conversation_event, frame_of, frame_of_event
 from svc.kernel.ids import inbox_of
 from svc.kernel.record import Kind
+from svc.messaging.model import Head
 from svc.messaging.session import Session
 from svc.messaging.subscriptions import Subscriptions
 from svc.messaging.wire import ProtoEncoder
@@ -61,7 +62,8 @@ class Stand:
         for conversation_id in conversation_ids:
             self.session.member(conversation_id, 1, True)
             self.owner.acknowledge(conversation_id)
-        self.session.greeted = greeted
+        if greeted:
+            self.session.greet(())
 
     def heard(self, conversation_id: str) -> list[str]:
         """What the session is told of a conversation, in short, since the last look."""
@@ -80,6 +82,7 @@ def test_a_session_is_told_of_what_it_joined_and_of_nothing_else():
     other = Session(identity(BOB), stand.subscriptions, ProtoEncoder(), 1 << 20, 0.0)
     other.member(GROUP, 1, True)
     stand.owner.acknowledge(GROUP)
+    other.greet(())
     for _ in range(2):
         stand.owner.event(DIRECT)
         stand.owner.event(GROUP)
@@ -108,6 +111,7 @@ def test_what_is_live_on_the_node_already_is_joined_at_once():
     second = Session(identity(ALICE, "laptop"), stand.subscriptions, ProtoEncoder(), 1 << 20, 0.0)
     second.join(DIRECT)
     assert second.heads == {DIRECT: 1}
+    second.greet(())
     stand.owner.event(DIRECT)
     assert [event.conversation_event.seq for event in told(second.outbox.take())] == [2]
 
@@ -242,6 +246,61 @@ def test_an_unforeseen_failure_ends_it_without_telling_what_it_was(caplog: pytes
     assert stand.session.error.code == "INTERNAL"
     assert "secret" not in stand.session.error.message
     assert "a secret of the inside" in caplog.text
+
+
+def page(session: Session, last_seq: int) -> None:
+    """The page of Hello that tells of the direct conversation, as the store had it."""
+    head = Head(DIRECT, last_seq, 0, 0, 0)
+    session.page([head], session.encoder.hello_page([head], (), True))
+
+
+@pytest.mark.parametrize(
+    ("stored", "rest"),
+    [(2, ["behind 4", "5"]), (4, ["5"]), (5, [])],
+    ids=["the page was read before the last events", "just then", "before the owner relayed the next one"],
+)
+def test_each_event_is_told_once_by_the_page_or_by_a_push_after_it(stored: int, rest: list[str]):
+    """However the page, which is read from the store, and the relay overtake each other."""
+    stand = Stand(DIRECT, greeted=False)
+    for _ in range(2):
+        stand.owner.event(DIRECT)
+    stand.session.greet([DIRECT])
+    for _ in range(2):
+        stand.owner.event(DIRECT)
+    assert stand.heard(DIRECT) == []
+    page(stand.session, stored)
+    stand.owner.event(DIRECT)
+    assert stand.heard(DIRECT) == rest
+
+
+def test_what_was_missed_before_the_page_is_said_after_it():
+    """The owner changed while Hello was answered."""
+    stand = Stand(DIRECT, greeted=False)
+    stand.session.greet([DIRECT])
+    stand.subscriptions.receive(relay.Moved(DIRECT, 7), STREAM)
+    page(stand.session, 3)
+    assert stand.heard(DIRECT) == ["behind 7"]
+
+
+def test_what_the_client_knows_already_is_pushed_from_hello_on():
+    """It is on no page."""
+    stand = Stand(DIRECT, GROUP, greeted=False)
+    stand.owner.event(DIRECT)
+    stand.session.greet([GROUP])
+    stand.owner.event(DIRECT)
+    assert stand.heard(DIRECT) == ["2"]
+
+
+def test_news_of_memberships_counts_before_its_page_too():
+    """It is not pushed, and it is not lost."""
+    stand = Stand(DIRECT, greeted=False)
+    stand.owner.notice(Kind.JOINED, GROUP, 2)
+    stand.owner.acknowledge(GROUP, 3)
+    stand.session.greet([INBOX, GROUP])
+    stand.owner.notice(Kind.LEFT, DIRECT, 2)
+    assert (stand.session.is_in(GROUP), stand.session.is_in(DIRECT)) == (True, False)
+    assert stand.session.heads[INBOX] == 2
+    assert stand.session.outbox.take() == b""
 
 
 def test_signals_come_to_greeted_sessions_of_the_conversation():
