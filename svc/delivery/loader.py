@@ -113,17 +113,23 @@ class Loader:
 
     async def load(self, conversation_ids: set[str]) -> None:
         """Return when all of them are loaded, but for those whose partition is not held (any more). Raises LogIncidentError."""
-        waits = {self._loading[name] for name in conversation_ids if name in self._loading}
-        absent = set()
-        for name in conversation_ids:
-            if self.is_active(name):
-                self._acknowledge(name)
-            elif name not in self._loading and self.holding(name) is not None:
-                absent.add(name)
-        if absent:
-            await self._load_now(absent)
-        for wait in waits:
-            await wait
+        missing = conversation_ids
+        while missing:
+            loading, absent = set(), set()
+            for name in missing:
+                if self.is_active(name):
+                    self._acknowledge(name)
+                elif name in self._loading:
+                    loading.add(name)
+                elif self.holding(name) is not None:
+                    absent.add(name)
+            waits = {self._loading[name] for name in loading}
+            if absent:
+                await self._load_now(absent)
+            for wait in waits:
+                await wait
+            # What was loaded for a claim that was lost, or where its shard has left, is loaded for where it is now.
+            missing = {name for name in loading | absent if not self.is_active(name) and self.holding(name) is not None}
 
     async def _load_now(self, conversation_ids: set[str]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
