@@ -1,7 +1,7 @@
 # Everything a contributor needs. `make run` and `make test` set themselves up on a machine that has Python 3.11 and make.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-real backends backends-stop conformance bench check gen lock clean
+.PHONY: help run test test-real backends backends-stop conformance bench bench-real check gen lock clean
 
 help:                    ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -30,6 +30,9 @@ conformance: .venv/.dev  ## check every promise on every surface; writes the tab
 
 bench: .venv/.dev        ## measure the embedded default, in under five minutes
 	@.venv/bin/python -m bench all
+
+bench-real: .venv/.dev   ## measure it on real back ends of its own, in one process and in three; about ten minutes
+	@tools/bench_real.sh
 
 check: .venv/.dev        ## style, types, floors, contracts, generated code
 	@echo "== Style: ruff"

@@ -18,7 +18,7 @@ from bench.crowd import Terms
 from bench.fleet import GeneratorFailed
 from bench.modes import group, idle, kill, ladder, soak, storm
 from bench.progress import say
-from bench.server import Server, ServerFailed, serving
+from bench.server import SPREAD, WHOLE, Server, ServerFailed, serving
 
 # What `all` runs: small enough for five minutes, large enough to say something.
 _ALL: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -65,10 +65,12 @@ async def run(args: argparse.Namespace) -> None:
     around = results.surroundings()
     measured: list[dict[str, Any]] = []
     for mode, its in _plan(args):
-        async with serving(args.server, args.pid) as server:
+        async with serving(args.server, args.pid, SPREAD if args.spread else WHOLE) as server:
             say(f"{mode}: server on {server.url}, {_settings(server)}")
             async for result in _measured(mode, server, its):
-                measured.append(around | {"date": results.now(), "settings": server.changed} | result)
+                measured.append(
+                    around | {"date": results.now(), "settings": server.changed, "shape": server.shape} | result
+                )
                 results.append(args.json, measured[-1])
                 print(table.line(result), flush=True)
     drawn = plots.draw(measured, args.json.parent)

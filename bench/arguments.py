@@ -62,6 +62,7 @@ def _mode(
         metavar="URL",
         help="one that runs already; default: one is started, on a fresh data folder",
     )
+    mode.add_argument("--spread", action="store_true", help="front, messaging and delivery as processes of their own")
     mode.add_argument("--pid", type=int, help="with --server: its Python process, for figures of CPU and memory")
     mode.add_argument(
         "--json", type=Path, default=JSON, metavar="FILE", help="results are appended to it (default %(default)s)"

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from bench.modes.ladder import BOUND_MS
 
 _COLOURS = {"server": "#3b6ea5", "envoy": "#e08e45", "generator": "#9a9a9a"}
-_OTHERS = ("#5b9a5b", "#8d6cab", "#b5555d", "#6ca6a6")
+_OTHERS = ("#5b9a5b", "#8d6cab", "#b5555d", "#6ca6a6", "#c9a227", "#7f6a55")
 _DPI = 130
 Result = Mapping[str, Any]
 

@@ -8,25 +8,37 @@ from bench import plots, table
 
 BEGIN, END = "<!-- written by `python -m bench report`, from here -->", "<!-- to here -->"
 _SAVINGS = "\n\n## Savings\n\nWhat each change brought.\n"
+_SHAPES = {
+    "embedded": "The embedded default",
+    "real": "Kafka, Cassandra, MySQL, Redis, ZooKeeper; Stonechat in one process",
+    "spread": "The same back ends; Stonechat in three processes: front, messaging, delivery",
+}
 Result = Mapping[str, Any]
 
 
 def write(measured: Sequence[Result], into: Path) -> list[Path]:
-    """Write the two newest runs of each mode into `into` between the marks, and pictures into `plots/` beside it.
+    """Write the two newest runs of each shape and mode into `into` between the marks, and pictures into `plots/` beside it.
 
     Returns what was written. Text outside the marks is kept. Raises ValueError when there is nothing to write, or a mark is
     missing."""
-    runs = {mode: _two_newest([result for result in measured if result["mode"] == mode]) for mode in _FIGURES}
-    runs = {mode: of for mode, of in runs.items() if of}
-    if not runs:
+    lines: list[str] = []
+    drawn: list[Path] = []
+    for shape, title in _SHAPES.items():
+        of_shape = [result for result in measured if result.get("shape", "embedded") == shape]
+        runs = {mode: _two_newest([result for result in of_shape if result["mode"] == mode]) for mode in _FIGURES}
+        if runs := {mode: of for mode, of in runs.items() if of}:
+            folder = into.parent / "plots" / ("" if shape == "embedded" else shape)
+            pictures = plots.draw([result for of in runs.values() for run in of for result in run], folder)
+            lines += [f"### {title}", "", *_lines(runs, [path.relative_to(into.parent) for path in pictures]), ""]
+            drawn += pictures
+    if not lines:
         raise ValueError("there are no results yet: run `make bench` first")
-    drawn = plots.draw([result for of in runs.values() for run in of for result in run], into.parent / "plots")
     old = into.read_text() if into.exists() else f"# Measurements\n\n{BEGIN}\n{END}{_SAVINGS}"
     before, begin, rest = old.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{into} lacks the line {END if begin else BEGIN!r}: put it back, or remove the file")
-    into.write_text(f"{before}{BEGIN}\n\n" + "\n".join(_lines(runs, drawn)) + f"\n{END}{after}")
+    into.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"{END}{after}")
     return [into, *drawn]
 
 
@@ -45,7 +57,7 @@ def _lines(runs: Mapping[str, list[list[Result]]], drawn: Sequence[Path]) -> Ite
     for number, run in enumerate(runs.get("ladder", ()), 1):
         yield from _ladder_table(number, run)
     for path in drawn:
-        yield from ("", f"![{path.stem}](plots/{path.name})")
+        yield from ("", f"![{path.stem}]({path})")
     for mode, of in runs.items():
         for result in (result for run in of for result in run if mode == "soak"):
             yield from ("", "How the visits of the soak ended:", "")

@@ -33,12 +33,11 @@ class Snapshot:
     """CPU seconds that the whole machine was busy for, since it started."""
 
 
-def tree(pid: int) -> dict[str, int]:
-    """The processes of a server by their part: `server` the one that was started, its children by name. Raises
-    ProcessLookupError."""
+def tree(part: str, pid: int) -> dict[str, int]:
+    """A process as `part`, and its children by name. Raises ProcessLookupError."""
     try:
         root = psutil.Process(pid)
-        parts = {"server": root.pid}
+        parts = {part: root.pid}
         for child in root.children(recursive=True):
             name = child.name()
             while name in parts:

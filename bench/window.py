@@ -48,7 +48,8 @@ async def measure(people: Crowd, terms: Terms, load: Load) -> dict[str, Any]:
     ]
     running = asyncio.create_task(people.fleet.each("load", commands), name="load")
     try:
-        parts = {"generator": people.fleet.pids} | {part: [pid] for part, pid in people.server.parts().items()}
+        of_server = people.server.parts() | people.server.backends()
+        parts = {"generator": people.fleet.pids} | {part: [pid] for part, pid in of_server.items()}
         begin = start_ns / 1e9 + terms.warm_up
         await asyncio.sleep(begin - time.monotonic())
         before = usage.used(parts)
@@ -74,7 +75,7 @@ async def measure(people: Crowd, terms: Terms, load: Load) -> dict[str, Any]:
             "ack_ms": percentiles_ms(_all(reports, "ack_us")),
             "late_ms": percentiles_ms(_all(reports, "late_us")),
             "cpu": usage.between(before, after, in_window),
-            "others_cores": usage.others(before, after) if people.server.parts() else None,
+            "others_cores": usage.others(before, after) if of_server else None,
         }
     )
 

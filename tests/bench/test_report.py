@@ -128,10 +128,10 @@ def test_a_process_is_charged_what_it_used():
         used = usage.between(before, after, messages=1000)["it"]
         assert usage.others(before, after) < usage.others(before, replace(after, used=before.used))
         assert usage.memory(process.pid).rss >= usage.memory(process.pid).pss > 1_000_000
-        assert usage.tree(os.getpid())["server"] == os.getpid()
-        assert process.pid in usage.tree(os.getpid()).values()
+        assert usage.tree("it", os.getpid())["it"] == os.getpid()
+        assert process.pid in usage.tree("it", os.getpid()).values()
         process.communicate(b"\n")
     assert 450 < used["us_per_message"] < 600  # the kernel counts CPU in steps of 10 ms
     assert usage.memory(process.pid).rss == 0
     with pytest.raises(ProcessLookupError):
-        usage.tree(process.pid)
+        usage.tree("it", process.pid)
