@@ -30,6 +30,7 @@ from svc.kernel.identity import KeySource, TokenVerifier
 from svc.kernel.ids import new_boot_id
 from svc.kernel.lifecycle import Failed, data_folder, owned, settle_garbage, stop_on_signals, watchdog
 from svc.kernel.limits import Rate, RateLimiter
+from svc.kernel.log_clock import LogClock
 from svc.kernel.pages import operators_pages
 from svc.kernel.readiness import Ping, Readiness
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance
@@ -131,16 +132,16 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
         parts = _Parts(settings, clock, instance, channels, agreement, hot, tracer, limiter, failed, pings=pings)
         await _open_stores(stack, parts, roles)
         verifier = await _open_services(stack, parts, roles)
-        readiness = Readiness(parts.pings, clock)
+        readiness = Readiness(parts.pings, parts.clock)
         stack.enter_context(operators_pages(settings.metrics_address(), readiness))
-        chain = CallChain(verifier, _access(parts.services, inner_token), parts.limiter, parts.rate, clock)
+        chain = CallChain(verifier, _access(parts.services, inner_token), parts.limiter, parts.rate, parts.clock)
         checks = await stack.enter_async_context(_serving(server, chain, parts.services))
         _write_inner(settings.inner_file(), address, inner_token)
         url = await _open_front(stack, parts, roles)
         # Not before: on a busy machine building all of this keeps the event loop for seconds.
         stack.enter_context(watchdog())
         await stack.enter_async_context(owned(readiness.run(), "readiness", failed))
-        await stack.enter_async_context(owned(parts.switches.follow(hot.board, clock), "switches", failed))
+        await stack.enter_async_context(owned(parts.switches.follow(hot.board, parts.clock), "switches", failed))
         if hot.pool is not None:
             await stack.enter_async_context(owned(limiter.share(hot.pool), "shared limits", failed))
         if parts.node is not None:
@@ -154,11 +155,14 @@ async def product(settings: Settings, failed: Failed, names: Sequence[str] = ())
 async def _open_stores(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> None:
     settings = parts.settings
     if needs_log(roles):
-        parts.event_log = await stack.enter_async_context(open_log(settings, parts.clock, parts.pings, parts.failed))
+        opening = open_log(settings, parts.clock, parts.pings, parts.failed)
+        parts.event_log, parts.clock = opened, clock = await stack.enter_async_context(opening)
         shards = parts.agreement.coordination.shards
-        await parts.event_log.ensure(shards.partitions)
+        await opened.ensure(shards.partitions)
         if shards.partitions != settings.partitions:
             log.warning("the log has its own number of partitions", extra={"partitions": shards.partitions})
+        if isinstance(clock, LogClock):
+            await stack.enter_async_context(clock.kept(opened, parts.failed))
     if needs_store(roles):
         parts.messages = await stack.enter_async_context(open_messages(settings, parts.event_log, parts.pings))
 

@@ -38,7 +38,8 @@ async def show(as_json: bool) -> int:
 async def grow(partitions: int) -> int:
     """Move shards until so many partitions have their share, telling how far it is; returns the exit code."""
     settings = shared()
-    async with open_agreement(settings, failed) as agreement, open_log(settings, SystemClock(), {}, failed) as log:
+    opening = open_log(settings, SystemClock(), {}, failed)
+    async with open_agreement(settings, failed) as agreement, opening as (log, _):
         await growing(log, agreement.coordination, SystemClock(), lambda text: print(text, flush=True)).grow(partitions)
     return 0
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,14 @@ from svc.kernel.eventlog import Entry
 # One write of a broker. Kafka takes a megabyte at most, as it is configured by default.
 _BATCH_BYTES = 512 * 1024
 _LOOK_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one append has got: the offsets of its entries, and when the broker stored the last batch of them, µs since 1970."""
+
+    offsets: list[int]
+    appended_us: int
 
 
 class Batches:
@@ -37,8 +46,8 @@ class Batches:
         """Connect. Raises KafkaError."""
         await self._producer.start()
 
-    async def append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
-        """Store entries; returns their offsets. Waits as long as it takes. Raises KafkaError, and Unavailable where there is no
+    async def append(self, topic: str, entries: Sequence[Entry]) -> Stored:
+        """Store entries. Waits as long as it takes. Raises KafkaError, and Unavailable where there is no
         such partition."""
         by_partition: dict[int, list[int]] = {}
         for index, entry in enumerate(entries):
@@ -58,9 +67,8 @@ class Batches:
             for _, future in sending:
                 future.cancel()  # nobody asks for it any more
             raise
-        return _placed(
-            len(entries), [(indices, place.offset) for (indices, _), place in zip(sending, stored, strict=True)]
-        )
+        firsts = [(indices, place.offset) for (indices, _), place in zip(sending, stored, strict=True)]
+        return Stored(_placed(len(entries), firsts), max(place.timestamp for place in stored) * 1000)
 
     async def stop(self) -> None:
         """End it, without what aiokafka's `stop` does first: sending what waits. Who waited for that was told that the outcome

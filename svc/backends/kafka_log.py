@@ -12,9 +12,11 @@ from svc.backends.kafka_consumer import KafkaConsumer, entry_of
 from svc.backends.kafka_places import Places
 from svc.backends.kafka_producer import Producer
 from svc.kernel.addresses import Address
+from svc.kernel.clock import SystemClock
 from svc.kernel.errors import StartError, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry, LoggedEntry
 from svc.kernel.lifecycle import Failed, owned
+from svc.kernel.log_clock import LogClock
 
 _POLL_MS = 200
 # Never waits: what is asked for is there.
@@ -22,15 +24,21 @@ _FETCH_WAIT_MS = 1
 
 
 class KafkaEventLog:
-    """`svc.kernel.eventlog.EventLog`. Topics and groups have the prefix of the address."""
+    """`svc.kernel.eventlog.EventLog`. Topics and groups have the prefix of the address. `clock` is told the brokers' time."""
 
-    def __init__(self, address: Address, producer: Producer, places: Places) -> None:
+    def __init__(self, address: Address, producer: Producer, places: Places, clock: LogClock) -> None:
         self._address = address
         self._producer = producer
         self._places = places
+        self._clock = clock
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> Sequence[int]:
-        return await self._producer.append(named(self._address, topic), entries) if entries else []
+        if not entries:
+            return []
+        began = self._clock.monotonic()
+        stored = await self._producer.append(named(self._address, topic), entries)
+        self._clock.appended(began, stored.appended_us)
+        return stored.offsets
 
     async def consume(self, topic: str, starts: dict[int, int]) -> KafkaConsumer:
         name = named(self._address, topic)
@@ -89,8 +97,10 @@ class KafkaEventLog:
 
 
 @asynccontextmanager
-async def open_kafka_log(address: Address, failed: Failed | None = None) -> AsyncIterator[KafkaEventLog]:
-    """For as long as the block lasts. Raises StartError when Kafka does not answer."""
+async def open_kafka_log(
+    address: Address, failed: Failed | None = None, clock: LogClock | None = None
+) -> AsyncIterator[KafkaEventLog]:
+    """For as long as the block lasts. `clock` is told the brokers' time. Raises StartError when Kafka does not answer."""
     places, producer = Places(address), Producer(address)
     try:
         try:
@@ -99,6 +109,6 @@ async def open_kafka_log(address: Address, failed: Failed | None = None) -> Asyn
             trouble = await refusal(address) or f"{', '.join(address.host_ports())}: {error.message}"
             raise StartError(f"Kafka cannot be reached: {trouble}; start it, or correct STONECHAT_KAFKA") from error
         async with owned(producer.run(), "producer of Kafka", failed):
-            yield KafkaEventLog(address, producer, places)
+            yield KafkaEventLog(address, producer, places, clock or LogClock(SystemClock()))
     finally:
         await places.close()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 
 from svc.backends.kafka import CALL_SECONDS, shown, translated
-from svc.backends.kafka_batches import Batches
+from svc.backends.kafka_batches import Batches, Stored
 from svc.kernel.addresses import Address
 from svc.kernel.clock import Backoff
 from svc.kernel.errors import Unavailable
@@ -38,8 +38,8 @@ class Producer:
         self._down_since: float | None = None
         self._in_trouble = False
 
-    async def append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
-        """Store entries; returns their offsets. Raises Unavailable: the outcome is unknown."""
+    async def append(self, topic: str, entries: Sequence[Entry]) -> Stored:
+        """Store entries. Raises Unavailable: the outcome is unknown."""
         size = sum(len(entry.value) for entry in entries)
         if self._in_flight and self._in_flight + size > _IN_FLIGHT_BYTES:
             raise Unavailable("Kafka does not keep up: come back later", retry_after=1.0)
@@ -48,7 +48,7 @@ class Producer:
         self._in_flight += size
         try:
             with translated("stored it"):
-                offsets = await self._append(topic, entries)
+                stored = await self._append(topic, entries)
         except Unavailable as error:
             self._tell_trouble(error.message)
             raise
@@ -57,9 +57,9 @@ class Producer:
         if self._in_trouble:
             self._in_trouble = False
             log.warning("appending to Kafka again")
-        return offsets
+        return stored
 
-    async def _append(self, topic: str, entries: Sequence[Entry]) -> list[int]:
+    async def _append(self, topic: str, entries: Sequence[Entry]) -> Stored:
         producer: Batches | None = None
         deadline = asyncio.timeout(CALL_SECONDS)
         try:

@@ -21,6 +21,7 @@ from svc.kernel.errors import StartError
 from svc.kernel.eventlog import ACCEPTED, EventLog
 from svc.kernel.lifecycle import Failed
 from svc.kernel.limits import Pool
+from svc.kernel.log_clock import LogClock
 from svc.kernel.readiness import Ping
 from svc.kernel.registry import SERVICES, ProcessRegistry, Registry
 from svc.kernel.settings import Settings
@@ -88,19 +89,23 @@ async def open_hot(settings: Settings, clock: Clock, pings: dict[str, Ping]) -> 
 
 
 @asynccontextmanager
-async def open_log(settings: Settings, clock: Clock, pings: dict[str, Ping], failed: Failed) -> AsyncIterator[EventLog]:
-    """The event log; how to ask whether it answers is put into `pings`."""
+async def open_log(
+    settings: Settings, clock: Clock, pings: dict[str, Ping], failed: Failed
+) -> AsyncIterator[tuple[EventLog, Clock]]:
+    """The event log, and its clock: that of a log on this machine is the machine's. How to ask whether it answers is put into
+    `pings`."""
     address = settings.kafka_address()
     if address is None:
         async with open_event_log(settings.data_dir / "log.sqlite", clock) as log:
             pings["log"] = _asks_where_it_ends(log)
-            yield log
+            yield log, clock
         return
     from svc.backends.kafka_log import open_kafka_log
 
-    async with open_kafka_log(address, failed) as kafka:
+    log_clock = LogClock(clock)
+    async with open_kafka_log(address, failed, log_clock) as kafka:
         pings["kafka"] = kafka.ping
-        yield kafka
+        yield kafka, log_clock
 
 
 @asynccontextmanager

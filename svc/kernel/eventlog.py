@@ -10,6 +10,7 @@ from typing import Protocol
 
 ACCEPTED = "conversation.accepted"
 EVENTS = "conversation.events"
+"""Announcements: each entry holds the events of a round, one frame after the other. One may be empty (log_clock.py)."""
 DEAD_LETTERS = "conversation.dead-letter"
 
 

@@ -17,7 +17,7 @@ from svc.kernel.ids import SnowflakeGenerator
 from svc.kernel.lifecycle import Failed, owned
 from svc.kernel.record import Record
 from svc.kernel.registry import Registry
-from svc.kernel.relay import Answer, Outcome, Relay, Signal
+from svc.kernel.relay import Answer, Relay, Signal
 from svc.kernel.settings import Settings
 from svc.kernel.switches import READ_MARKS, TYPING, Switches
 from svc.messaging.acceptance import Acceptance
@@ -31,7 +31,6 @@ from svc.messaging.moved import MovedRecords
 from svc.messaging.ports import Conversations, Directory, Encoder, ReadMarks
 from svc.messaging.requests import Answered, Request, Requests
 from svc.messaging.session import Session
-from svc.messaging.skew import SkewWatch
 from svc.messaging.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,6 @@ class Node:
         self._sessions: set[Session] = set()
         self._draining = False
         self._closed = False
-        self._skew = SkewWatch()
         self._links = Links(boot_id, relay, registry, coordination, self._subscriptions, self._requests, clock)
         self._appender = Appender(event_log, coordination, self._requests, tracer, clock)
         self._marks = MarkBoard(marks, encoder, self._signal_mark, clock)
@@ -160,11 +158,9 @@ class Node:
 
     def submit(self, record: Record, deadline: float, answered: Answered) -> None:
         """Send a record on its way; `answered` is told once: when it is stored, or why there is no answer."""
-        started, accepted_us = self._clock.monotonic(), self._clock.now_us()
+        started = self._clock.monotonic()
 
         def told(answer: Answer | StonechatError) -> None:
-            if isinstance(answer, Answer) and answer.outcome is Outcome.STORED:
-                self._skew.observe(accepted_us, answer.time_us, self._clock.now_us())
             telemetry.SEND_SECONDS.observe(self._clock.monotonic() - started)
             telemetry.sends(answer.outcome.name if isinstance(answer, Answer) else answer.reason).inc()
             answered(answer)

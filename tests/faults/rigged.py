@@ -1,11 +1,13 @@
 """`stonechat` with one thing rigged, for faults that no signal from outside hits at the right moment.
 
-`python -m tests.faults.rigged RIG ARGUMENTS…`: the command with these arguments, in which RIG happens:
+`python -m tests.faults.rigged RIG ARGUMENTS…`: the command with these arguments, in which RIG happens, or several, with "; "
+between them:
 
     die POINT N     SIGKILL at the N-th time that this point is reached with something to lose (see POINTS, RARE_POINTS)
     armed die …     the same, counted from SIGUSR1 on
     hold edits      edits that were accepted are not appended to the log before SIGUSR1
     clock SECONDS   the machine's wall clock is wrong by so much
+    stumble         a bug meets every record that holds the word "stumble", before SIGUSR1
     block           SIGUSR1 makes the event loop stand still, for good; other threads go on
 """
 
@@ -193,13 +195,36 @@ def _clock(seconds: float) -> None:
     SystemClock.now_us = lambda self: (time.time_ns() // 1000) + int(seconds * 1e6)  # type: ignore[method-assign]
 
 
+def _stumble() -> None:
+    from svc.delivery.sequencer import Sequencer
+
+    decide, mended = Sequencer.decide, [False]
+    signal.signal(signal.SIGUSR1, lambda *_: mended.__setitem__(0, True))
+
+    def decided(self: Sequencer, entry: Any, record: Any, facts: Any) -> Any:
+        if b"stumble" in record.body and not mended[0]:
+            raise ValueError("a bug that a word meets")
+        return decide(self, entry, record, facts)
+
+    Sequencer.decide = decided  # type: ignore[method-assign]
+
+
 def _block() -> None:
     signal.signal(signal.SIGUSR1, lambda number, frame: time.sleep(3600))
 
 
 def main() -> int:
     """Rig, then run the command."""
-    rig, *arguments = sys.argv[1:]
+    rigs, *arguments = sys.argv[1:]
+    for rig in rigs.split("; "):
+        _rig(rig)
+    sys.argv = ["stonechat", *arguments]
+    from svc.__main__ import main as command
+
+    return command()
+
+
+def _rig(rig: str) -> None:
     match rig.split():
         case ["die", *point, number]:
             _die(" ".join(point), int(number), armed=True)
@@ -209,14 +234,12 @@ def main() -> int:
             _hold_edits()
         case ["clock", seconds]:
             _clock(float(seconds))
+        case ["stumble"]:
+            _stumble()
         case ["block"]:
             _block()
         case _:
             raise SystemExit(f"no such rig: {rig}")
-    sys.argv = ["stonechat", *arguments]
-    from svc.__main__ import main as command
-
-    return command()
 
 
 if __name__ == "__main__":

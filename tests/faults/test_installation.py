@@ -77,20 +77,6 @@ async def test_7_growing_under_load_while_a_node_with_the_old_map_is_paused(inst
         await verified(installation, talk, "grown from 5 to 8 partitions")
 
 
-async def test_13_clocks_that_are_wrong(installation: Installation):
-    """Owners at −25 h and +25 h, a node at +1 h: time is the log's. (Tokens last longer than the node's clock is wrong; a node
-    whose clock is late sends nothing: ARCHITECTURE, known weaknesses.)"""
-    rigs = {"messaging-2": "clock 3600", "delivery-1": "clock 90000", "delivery-2": "clock -90000"}
-    for server in installation.processes.values():
-        server.settings["ACCESS_TOKEN_SECONDS"] = "86400"
-        server.rig = rigs.get(server.folder.name, "")
-    await installation.start()
-    async with load(installation) as talk:
-        talk.start()
-        await talk.more(200)
-        await verified(installation, talk, "clocks wrong by up to 25 h")
-
-
 async def test_15_an_owner_whose_event_loop_is_blocked(installation: Installation):
     """Its session with ZooKeeper lives on in another thread: the watchdog ends it, and others serve."""
     for name in ("delivery-1", "delivery-2"):

@@ -68,7 +68,7 @@ def strike(world: World) -> None:
     elif done < 0.94:
         storm(world)
     else:
-        world.log.clock_us += dice.choice((-200_000, -5_000, 5_000, 3_000_000))
+        world.log.jump(dice.choice((-0.2, -0.005, 0.005, 3.0)))
 
 
 def strike_cache(world: World) -> None:

@@ -161,4 +161,5 @@ class People:
         intent.records.append(record_id)
         request_id = node.requests.next_id()
         self._world.checker.asked(node.boot_id, request_id, record_id)
-        return intent.record(record_id, node.boot_id, request_id, self._world.log_now_us())
+        self._world.checker.reckoned(node)
+        return intent.record(record_id, node.boot_id, request_id, node.clock.now_us())

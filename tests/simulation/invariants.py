@@ -19,8 +19,11 @@ from tests.simulation.replicas import Cells, Replica, bucket_events, change_of, 
 
 if TYPE_CHECKING:
     from tests.simulation.network import Wire
+    from tests.simulation.nodes import NodeProcess
     from tests.simulation.world import World
 
+LATE_US = 30_000_000
+"""A node that stood still while it appended knows no better; who was right before a jump that is smaller, may go on."""
 _IDS = SnowflakeGenerator(cast(Clock, None), 0)
 
 
@@ -285,6 +288,14 @@ class Checker:
         self.acknowledged_events += 1
         if self._answers.setdefault(key, found) != found and not self._world.repeats_grow_old:
             self.fail("a repeat gets the first answer", f"{key}: {found} after {self._answers[key]}")
+
+    def reckoned(self, node: "NodeProcess") -> None:
+        """A node is about to say how long a record counts (L5), by what it takes for the log's time."""
+        late_us, jumped_at = self._world.log_now_us() - node.clock.now_us(), self._world.log.jumped_at
+        if node.clock.learned_at <= jumped_at:
+            return  # the next append tells
+        if not (-LATE_US if jumped_at > 0 else -1) <= late_us <= LATE_US:
+            self.fail("nodes reckon by the log's time", f"{node.name} is late by {late_us / 1e6} s")
 
     # The end
 

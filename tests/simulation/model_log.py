@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from svc.kernel.errors import Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry, LoggedEntry
+from svc.kernel.log_clock import LogClock
 from tests.simulation.process import EPOCH_US, Process
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class SharedLog:
         self.commits: dict[tuple[str, str, int], int] = {}
         self.done: dict[int, int] = {}  # per partition, the highest offset that was ever committed in its era
         self.clock_us = 0
+        self.jumped_at = float("-inf")
         self.down = False
         self.locked = False  # producers are refused: nobody has looked yet at what an incident left
         self.claiming: set[Process] = set()  # who claims, since the log was cut,
@@ -47,6 +49,11 @@ class SharedLog:
             if consumer.topic == topic:
                 consumer.wake.set()
         return offsets
+
+    def jump(self, seconds: float) -> None:
+        """Its clock is put right, or wrong."""
+        self.clock_us += int(seconds * 1e6)
+        self.jumped_at = asyncio.get_running_loop().time()
 
     def ends(self, topic: str) -> dict[int, int]:
         """Per partition, the offset of the next entry."""
@@ -137,15 +144,16 @@ class ModelConsumer:
 class LogPort:
     """`svc.kernel.eventlog.EventLog`, as one process reaches it."""
 
-    def __init__(self, log: SharedLog, process: Process) -> None:
+    def __init__(self, log: SharedLog, process: Process, clock: LogClock | None = None) -> None:
         self._log = log
         self._process = process
         self._world = log.world
+        self._clock = clock
 
     async def append(self, topic: str, entries: Sequence[Entry]) -> Sequence[int]:
         call = f"log.append {topic}"
         await self._process.begin(call, len(entries))
-        offsets: list[int] = []
+        offsets, stored_us, began = list[int](), 0, self._world.loop.time()
         weather = self._world.weather
         twice = topic == ACCEPTED and self._world.chance(weather.log_twice)
         given = [*entries, *entries] if twice else list(entries)
@@ -154,6 +162,8 @@ class LogPort:
 
         def place() -> None:
             if not (self._log.down or (self._log.locked and self._process.name.startswith("node"))):
+                nonlocal stored_us
+                stored_us = self._world.log_now_us()
                 offsets.extend(self._log.place(topic, given))
 
         if outcome == "late":
@@ -165,6 +175,8 @@ class LogPort:
         await self._process.end(call)
         if outcome != "stored" or not offsets:
             raise Unavailable(f"the log does not say whether it stored that ({outcome})")
+        if self._clock is not None:
+            self._clock.appended(began, stored_us)
         return offsets[: len(entries)]
 
     def _outcome(self, refused: bool = False) -> str:

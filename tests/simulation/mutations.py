@@ -23,9 +23,11 @@ from svc.delivery.retry import Retry
 from svc.delivery.rounds import Round
 from svc.delivery.sequencer import Facts, Missing, Sequencer, event_again
 from svc.delivery.wire import ProtoEncoder
+from svc.kernel import log_clock as log_clock_module
 from svc.kernel import relay
 from svc.kernel.errors import Unavailable
 from svc.kernel.eventlog import LoggedEntry
+from svc.kernel.log_clock import LogClock
 from svc.kernel.record import Record
 from svc.kernel.relay import Outcome
 from svc.messaging.subscriptions import Subscriptions
@@ -76,6 +78,17 @@ def own_time() -> AbstractContextManager[Any]:
         return number(self, state, replace(entry, appended_us=entry.appended_us + self.start), *rest)
 
     return patch.object(Sequencer, "_number", numbered)
+
+
+@mutation("L4: a node reckons by its own clock", "clocks_jump")
+def own_clock() -> AbstractContextManager[Any]:
+    return patch.object(LogClock, "now_us", lambda self: self._clock.now_us())
+
+
+@mutation("L4: the log stored a record when its append began", "clocks_jump", "calm")
+def stored_at_once() -> AbstractContextManager[Any]:
+    within = log_clock_module._within
+    return patch.object(log_clock_module, "_within", lambda value, least, most: within(most, least, most))
 
 
 @mutation("L5: expired records are numbered", "everything", "clocks_jump")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from svc.kernel.errors import OutcomeUnknown, Unavailable
 from svc.kernel.eventlog import ACCEPTED, Entry
+from svc.kernel.log_clock import LogClock
 from svc.kernel.record import Record, encode
 from svc.messaging.links import Links
 from svc.messaging.requests import Answered, Request, Requests
@@ -26,8 +27,8 @@ class NodeProcess(Process):
     def __init__(self, world: "World", name: str) -> None:
         super().__init__(world, name)
         self.boot_id = f"{name}.{world.below(1 << 30)}"
-        self.log = LogPort(world.log, self)
-        self.clock = ProcessClock(self)
+        self.clock = LogClock(ProcessClock(self))
+        self.log = LogPort(world.log, self, self.clock)
         self.subscriptions = Subscriptions()
         self.requests = Requests(lambda record: self.start(self._append(record, None)))
         seen = OneOwner(world.agreement)
@@ -41,8 +42,19 @@ class NodeProcess(Process):
             self.clock,
         )
         self.when_killed.append(self._cut)
+        self.ready = False
+        self.start(self._keep_time())
         self.start(self.links.run())
         self.start(self._sweep())
+
+    async def _keep_time(self) -> None:
+        while True:
+            try:
+                async with self.clock.kept(self.log):
+                    self.ready = True
+                    await asyncio.get_running_loop().create_future()
+            except Unavailable:
+                await self.clock.sleep(SWEEP_SECONDS)
 
     async def _sweep(self) -> None:
         while True:

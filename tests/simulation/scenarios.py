@@ -296,7 +296,7 @@ async def clocks_jump(world: World) -> None:
         world.random.choice((say, repeat_old, repeat_old, change, too_late))(world)
         if world.chance(0.1):
             await world.all_judged()
-            world.log.clock_us += world.random.choice((25, 23, 1, -1)) * 3600 * 1_000_000
+            world.log.jump(world.random.choice((25, 23, 1, -1)) * 3600.0)
         if world.chance(0.05):
             world.random.choice(world.living_owners()).kill()
             world.start_owner()

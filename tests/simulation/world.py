@@ -143,7 +143,7 @@ class World:
         return [node for node in self.nodes if node.alive]
 
     def some_node(self) -> NodeProcess | None:
-        nodes = [node for node in self.nodes if node.alive and not node.paused]
+        nodes = [node for node in self.nodes if node.alive and not node.paused and node.ready]
         return self.random.choice(nodes) if nodes else None
 
     def find_owner(self) -> OwnerProcess | None:
