@@ -20,7 +20,7 @@ async def replay(since_us: int | None) -> int:
     clock = SystemClock()
     async with (
         open_agreement(settings, failed) as agreement,
-        open_log(settings, clock, {}, failed) as log,
+        open_log(settings, clock, {}, failed) as (log, _),
         open_messages(settings, log, {}) as messages,
     ):
         await replaying(log, messages, agreement.coordination, clock).replay(since_us, _tell)
