@@ -41,7 +41,7 @@ class Load:
         """The folder of what they wrote down."""
         self.groups_made: dict[str, str] = {}
         """client_request_id → group id, as acknowledged."""
-        self._url = url
+        self.url = url
         self._connected = connected
         self._lanes: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -82,7 +82,7 @@ class Load:
         self._stopping = True
         async with asyncio.timeout(seconds):
             await asyncio.gather(*self._lanes)
-        async with rest(self._url) as http:
+        async with rest(self.url) as http:
             for client in self.clients:
                 heads = await newest(http, client.account)
 
@@ -99,14 +99,14 @@ class Load:
     async def newcomer(self, name: str, device: type[Client]) -> Client:
         """One more user, who belongs to nothing, with one device; connected when this returns. Nobody writes to it, and it
         writes to nobody, unless a test makes them. After `start`."""
-        async with rest(self._url) as http:
+        async with rest(self.url) as http:
             account = await sign_up(http, name)
         self.accounts.append(account)
         return await self.connect(name, account, device)
 
     async def connect(self, name: str, account: Account, device: type[Client]) -> Client:
         """One more device of a user, whose ledger has this name; connected when this returns. It writes nothing by itself."""
-        made = _client(self._connected, self._url, self.ledgers / f"{name}.ledger", account, device)
+        made = _client(self._connected, self.url, self.ledgers / f"{name}.ledger", account, device)
         await self._connected.enter_async_context(made)
         self.clients.append(made)
         await until(lambda: made.follower.complete, f"{name} is connected")
@@ -138,7 +138,7 @@ class Load:
     async def _found(self, founder: Client) -> None:
         """Make groups, with everybody in them, and say something in each."""
         others = [account.user_id for account in self.accounts if account.user_id != founder.account.user_id]
-        async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=15) as http:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=15) as http:
             for number in itertools.count():
                 if self._stopping:
                     return

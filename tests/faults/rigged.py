@@ -8,6 +8,8 @@ between them:
     hold edits      edits that were accepted are not appended to the log before SIGUSR1
     clock SECONDS   the machine's wall clock is wrong by so much
     stumble         a bug meets every record that holds the word "stumble", before SIGUSR1
+    edge N          of a round that crosses from one bucket of a conversation into the next, what belongs to the older bucket is
+                    never stored, whatever else is; SIGKILL at the N-th time
     block           SIGUSR1 makes the event loop stand still, for good; other threads go on
 """
 
@@ -209,6 +211,33 @@ def _stumble() -> None:
     Sequencer.decide = decided  # type: ignore[method-assign]
 
 
+def _edge(number: int) -> None:
+    from svc.backends.cassandra import Cassandra
+    from svc.delivery import owner
+    from svc.kernel.errors import Unavailable
+
+    waves, write = owner.waves, Cassandra.write
+    older: set[tuple[object, ...]] = set()
+    left = [number]
+
+    def cut(events: Any) -> Any:
+        places = {(event.conversation_id, event.bucket) for event in events}
+        older.update(place for place in places if (place[0], place[1] + 1) in places)
+        return waves(events)
+
+    async def written(self: Cassandra, mutations: Any) -> None:
+        others = [mutation for mutation in mutations if mutation[1][:2] not in older]
+        await write(self, others)
+        if len(others) < len(mutations):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Unavailable("rigged: the older bucket cannot be written")
+
+    owner.waves = cut
+    Cassandra.write = written  # type: ignore[method-assign]
+
+
 def _block() -> None:
     signal.signal(signal.SIGUSR1, lambda number, frame: time.sleep(3600))
 
@@ -236,6 +265,8 @@ def _rig(rig: str) -> None:
             _clock(float(seconds))
         case ["stumble"]:
             _stumble()
+        case ["edge", number]:
+            _edge(int(number))
         case ["block"]:
             _block()
         case _:
