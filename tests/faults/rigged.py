@@ -158,11 +158,39 @@ def _withdrawal_without_its_message(reached: Callable[[], None]) -> None:
     CassandraMessageStore.write = written  # type: ignore[method-assign]
 
 
+def _removal_stored(reached: Callable[[], None]) -> None:
+    from svc.delivery.adapters.cassandra import CassandraMessageStore
+
+    write = CassandraMessageStore.write
+
+    async def written(self: CassandraMessageStore, events: Any) -> None:
+        await write(self, events)
+        if any(event.record.left for event in events):
+            reached()
+
+    CassandraMessageStore.write = written  # type: ignore[method-assign]
+
+
+def _membership_committed(reached: Callable[[], None]) -> None:
+    from svc.backends.outbox import Outbox
+
+    committed = Outbox._committed
+
+    def noted(self: Outbox, conversation_ids: Any) -> None:
+        reached()
+        committed(self, conversation_ids)
+
+    Outbox._committed = noted  # type: ignore[method-assign]
+
+
 RARE_POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
     "first message stored": _first_message_stored,
     "withdrawal stored without its message": _withdrawal_without_its_message,
+    "removal stored": _removal_stored,
+    "membership committed": _membership_committed,
 }
-"""Those that not every round has: event 1 of a direct conversation; the event row of a withdrawal, not yet the row it names."""
+"""Those that not every round has: event 1 of a direct conversation; the event row of a withdrawal, not yet the row it names;
+somebody's removal; and, in a process of the groups, a change whose record nobody has begun to send."""
 
 
 def _hold_edits() -> None:
