@@ -204,19 +204,23 @@ class StreamClient(Client):
         silent = time.monotonic() - self.heard_at
         return f"{super().state()}, {self.streams} streams, up: {self._up.is_set()}, nothing heard for {silent:.1f} s"
 
-    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
+    async def ask(self, **body: Any) -> Result | None:
+        """Write a frame with this body, once; its result, or None when the stream broke before that."""
         await self._up.wait()
         self._newest += 1
         number = self._newest
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
-        send = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=client_message_id)
         try:
-            await self._write(messaging.ConnectRequest(request_id=number, send=send))
-            result = await waiting
+            await self._write(messaging.ConnectRequest(request_id=number, **body))
+            return await waiting
         except (grpc.RpcError, asyncio.InvalidStateError):
-            return "", None
+            return None
         finally:
             self._waiting.pop(number, None)
+
+    async def _try(self, to: str, content: str, client_message_id: str) -> tuple[str | int, Sent | None]:
+        send = messaging.SendMessageRequest(to=to, content=content, type="text", client_message_id=client_message_id)
+        result = await self.ask(send=send)
         if result is None:
             return "", None
         if result.HasField("error"):

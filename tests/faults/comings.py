@@ -56,7 +56,7 @@ class Comings:
         assert len(self.asked_at) == len(self.goings) + 1
         pushed = self.visitor.pushed(self.group_id)
         for gone, asked_at in zip(self.goings, self.asked_at[1:], strict=True):
-            beyond = [(seq, at) for at, seq in pushed if seq > gone and at < asked_at]
+            beyond = [event.seq for at, event in pushed if event.seq > gone and at < asked_at]
             assert not beyond, f"{self._user} was removed at {gone} and pushed {beyond}"
 
     @property

@@ -103,6 +103,11 @@ class Installation:
         async with Ensemble(self.settings["ZOOKEEPER"]).coordination() as coordination:
             return await coordination.read_shards()
 
+    async def owner_of(self, conversation_id: str) -> Server:
+        """The process that owns a conversation."""
+        address = (await self.owners())[(await self.shards()).partition_of(conversation_id)]
+        return next(server for server in self.serving("delivery") if server.url == address)
+
     async def _is_owned(self) -> bool:
         owners = await self.owners()
         return bool(owners) and all(owners.values())

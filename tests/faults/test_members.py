@@ -11,7 +11,7 @@ from tests.faults.comings import Comings
 from tests.faults.installation import LAYOUT, Installation
 from tests.faults.load import load
 from tests.faults.recovery import RECOVERIES
-from tests.faults.server import Server, until
+from tests.faults.server import until
 from tests.faults.verdict import verified
 from tests.faults.visitor import RestlessVisitor, Visitor
 
@@ -20,12 +20,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 PAUSE_SECONDS = 6.0
 """Longer than a session with ZooKeeper, and than a relay stream may be silent."""
 _CYCLES = 2
-
-
-async def owner_of(installation: Installation, conversation_id: str) -> Server:
-    """The process that owns a conversation."""
-    address = (await installation.owners())[(await installation.shards()).partition_of(conversation_id)]
-    return next(server for server in installation.serving("delivery") if server.url == address)
 
 
 async def members(installation: Installation, owner: Account, group_id: str) -> set[str]:
@@ -88,7 +82,7 @@ async def test_14_members_who_come_and_go(installation: Installation):
             await dying.start()
             await recovered
             await more()
-        dying = await owner_of(installation, group_id)
+        dying = await installation.owner_of(group_id)
         dying.signal(signal.SIGUSR1)
         assert await dying.ended() == -signal.SIGKILL
         await RECOVERIES.measure(talk, "14: the owner killed right after it stored a removal")
@@ -96,7 +90,7 @@ async def test_14_members_who_come_and_go(installation: Installation):
         dying.rig = ""
         await dying.start()
         await installation.serves()
-        for paused in (*installation.serving("messaging"), await owner_of(installation, group_id)):
+        for paused in (*installation.serving("messaging"), await installation.owner_of(group_id)):
             paused.signal(signal.SIGSTOP)
             await asyncio.sleep(PAUSE_SECONDS)  # the fault itself
             paused.signal(signal.SIGCONT)

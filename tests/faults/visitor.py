@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 
+from stonechat.messaging.v1.conversation_event_pb2 import ConversationEvent
 from stonechat.messaging.v1.event_pb2 import Event
 from tests.faults.clients import Account, StreamClient
 from tests.faults.follower import Follower
@@ -15,14 +16,13 @@ class _Visits(Follower):
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(ledger)
-        self.pushes: list[tuple[float, str, int]] = []
+        self.pushes: list[tuple[float, ConversationEvent]] = []
 
     def take(self, event: Event) -> None:
         if event.HasField("hello_page"):
             event.hello_page.ClearField("gone")
         if event.HasField("conversation_event"):
-            pushed = event.conversation_event
-            self.pushes.append((time.monotonic(), pushed.conversation_id, pushed.seq))
+            self.pushes.append((time.monotonic(), event.conversation_event))
         super().take(event)
 
 
@@ -35,9 +35,9 @@ class Visitor(StreamClient):
         super().__init__(url, account, ledger)
         self.follower: _Visits = _Visits(ledger)
 
-    def pushed(self, conversation_id: str) -> list[tuple[float, int]]:
+    def pushed(self, conversation_id: str) -> list[tuple[float, ConversationEvent]]:
         """When it was pushed which event of a conversation, in seconds of the monotonic clock."""
-        return [(at, seq) for at, name, seq in self.follower.pushes if name == conversation_id]
+        return [(at, event) for at, event in self.follower.pushes if event.conversation_id == conversation_id]
 
     async def say(self, to: str, content: str, client_message_id: str) -> bool:
         """Try once to send; whether it was acknowledged. Who is no member is refused."""
