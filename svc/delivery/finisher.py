@@ -141,7 +141,7 @@ class Finisher:
         if ready:
             entries = [again for _, again in ready]
             await self._retry.until_done("append again", lambda: self._log.append(ACCEPTED, entries))
-            self._held_back.appended([entry for entry, _ in ready if entry.partition in self.offsets])
+            self._held_back.appended([entry for entry, _ in ready])
 
     async def commit(self) -> None:
         """Commit what is through."""

@@ -34,12 +34,13 @@ class HeldBack:
         return found
 
     def appended(self, entries: Sequence[LoggedEntry]) -> None:
-        """These are in the log again."""
+        """These are in the log again. Their partitions may have been lost meanwhile, and taken again."""
         for entry in entries:
-            waiting = self.entries[entry.partition]
-            waiting.remove(entry)
-            if not waiting:
-                del self.entries[entry.partition]
+            waiting = self.entries.get(entry.partition, [])
+            if entry in waiting:
+                waiting.remove(entry)
+                if not waiting:
+                    del self.entries[entry.partition]
 
     def drop(self, partition: int) -> None:
         """The partition is not ours any more: whoever has it reads them again."""
