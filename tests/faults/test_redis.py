@@ -2,6 +2,9 @@
 
 import asyncio
 import shutil
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -11,13 +14,19 @@ from stonechat.messaging.v1 import messaging_service_pb2 as messaging
 from svc.backends.redis import open_redis
 from svc.kernel import addresses
 from svc.kernel.clock import SystemClock
+from tests import real
 from tests.faults.clients import Account, newest, rest, sign_up
+from tests.faults.installation import BACK_ENDS, Installation
 from tests.faults.load import load
+from tests.faults.recovery import RECOVERIES
 from tests.faults.server import until
 from tests.faults.verdict import verified
 from tests.real import Backends, private_backends
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+
+OTHERS = 20
+"""So many people somebody writes to."""
 
 
 async def saved(backends: Backends, copy: Path) -> None:
@@ -64,33 +73,61 @@ async def told(url: str, account: Account, known: dict[str, int]) -> dict[str, i
     raise AssertionError("the stream ended before Hello was answered")
 
 
-async def test_10_a_redis_that_comes_back_old(new_server, tmp_path: Path):
-    """Saved, many messages, put back, everything begun anew: a session that knows the old heads is told the true ones."""
-    async with private_backends(tmp_path / "redis", "redis") as backends:
-        server = new_server(REDIS=backends.address("redis"))
-        await server.start()
-        async with rest(server.url) as http:
-            ada = await sign_up(http, "ada")
-            others = [await sign_up(http, f"other{number}") for number in range(20)]
+@asynccontextmanager
+async def on_a_redis_of_its_own(folder: Path) -> AsyncIterator[tuple[Installation, Backends]]:
+    """An installation whose Redis is its own; nothing is started but that."""
+    name = real.unique("faults")
+    async with private_backends(folder / "redis", "redis") as backends:
+        urls = {scheme: real.address(scheme, name) for scheme in BACK_ENDS if scheme != "redis"}
+        installation = Installation(folder, urls | {"redis": backends.address("redis")})
+        try:
+            yield installation, backends
+        finally:
+            installation.discard()
+            await installation.remove()
 
-            async def write(round_: str) -> None:
-                for other in others:
-                    body = {"to": other.user_id, "content": round_, "type": "text"}
-                    (await http.post("/v1/messages/send", json=body, headers=ada.header)).raise_for_status()
 
-            await write("first")
-            await until(lambda: _kept(backends, 20), "heads are kept")
-            before = await newest(http, ada)
+async def test_10_a_redis_that_comes_back_old(tmp_path: Path):
+    """Saved, 1,000 messages, put back, owners restarted: sessions that know the old heads are told the true ones at once. None
+    of their conversations is followed by anybody before: a node that follows one knows better than its owner."""
+    async with on_a_redis_of_its_own(tmp_path) as (installation, backends):
+        await installation.start()
+        async with load(installation) as talk, rest(installation.url) as http:
+            me = await sign_up(http, "sleeper")
+            others = [await sign_up(http, f"other{number}") for number in range(OTHERS)]
+            people = [me, *others]
+
+            async def write(other: Account, texts: Iterable[str]) -> None:
+                for text in texts:
+                    body = {"to": other.user_id, "content": text, "type": "text", "clientMessageId": text}
+                    (await http.post("/v1/messages/send", json=body, headers=me.header)).raise_for_status()
+
+            await asyncio.gather(*(write(other, ["first"]) for other in others))
+            await until(lambda: _kept(backends, OTHERS), "heads are kept")
+            before = [await newest(http, account) for account in people]
             await saved(backends, tmp_path / "copy.rdb")
-            for number in range(20):
-                await write(f"more {number}")
-            after = await newest(http, ada)
-            assert sum(after.values()) - sum(before.values()) == 400
-        await killed(server)
-        await put_back(backends, tmp_path / "copy.rdb")
-        await server.start()
-        moved = {name: head for name, head in after.items() if head != before.get(name)}
-        assert await told(server.url, ada, before) == moved
+            await asyncio.gather(*(write(other, map(str, range(1000 // OTHERS))) for other in others))
+            after = [await newest(http, account) for account in people]
+            assert sum(after[0].values()) - sum(before[0].values()) == 1000
+
+            for name in ("delivery-1", "delivery-2"):
+                assert await installation[name].stop() == 0
+            await put_back(backends, tmp_path / "copy.rdb")
+            began = time.monotonic()
+            await asyncio.gather(*(installation[name].start() for name in ("delivery-1", "delivery-2")))
+            moved = [differing(now, then) for now, then in zip(after, before, strict=True)]
+            assert [await told(installation.url, *known) for known in zip(people, before, strict=True)] == moved
+            RECOVERIES.rows.append(("10: Redis old, owners started: all were told", time.monotonic() - began))
+
+            talk.start()
+            await talk.more(200)
+            talk.accounts += people
+            await verified(installation, talk, "Redis came back old")
+
+
+def differing(now: dict[str, int], then: dict[str, int]) -> dict[str, int]:
+    """What has moved on."""
+    return {name: head for name, head in now.items() if head != then.get(name)}
 
 
 async def _kept(backends: Backends, count: int) -> bool:
