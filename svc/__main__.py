@@ -12,7 +12,6 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 from bench.arguments import add_arguments as add_bench_arguments
-from stonechat_client import terminal
 from stonechat_conformance.arguments import add_arguments as add_conformance_arguments
 from svc.capacity.arguments import add_arguments as add_capacity_arguments
 from svc.kernel import settings as settings_module
@@ -43,6 +42,8 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _chat(args: argparse.Namespace) -> int:
+    from stonechat_client import terminal
+
     return asyncio.run(terminal.run(args))
 
 
@@ -152,7 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     chat = commands.add_parser("chat", help="chat from this terminal: `stonechat chat --user alice`")
-    terminal.add_arguments(chat)
+    if "chat" in sys.argv:  # the client library would be a fifth of what a server takes to start
+        from stonechat_client import terminal
+
+        terminal.add_arguments(chat)
     chat.set_defaults(run=_chat)
 
     promises = commands.add_parser(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -17,10 +17,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from svc.backends.opening import Agreement, Hot, Messages, open_agreement, open_hot, open_log, open_messages
-from svc.delivery.delivery import Delivery
-from svc.delivery.wiring import open_delivery
-from svc.groups.wiring import open_groups
-from svc.history.wiring import open_history
 from svc.kernel.calls import Access, CallChain, handlers
 from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock, SystemClock
@@ -34,13 +30,15 @@ from svc.kernel.log_clock import LogClock
 from svc.kernel.pages import operators_pages
 from svc.kernel.readiness import Ping, Readiness
 from svc.kernel.registry import PUBLIC_METHODS, SERVICES, Instance
+from svc.kernel.remote_keys import remote_keys
 from svc.kernel.settings import Settings
 from svc.kernel.switches import Switches
 from svc.kernel.telemetry import Tracer, start_tracing
-from svc.messaging.node import Node
-from svc.messaging.wiring import open_messaging
 from svc.roles import EDGE, chosen, needs_log, needs_store
-from svc.users.wiring import open_users, remote_keys
+
+if TYPE_CHECKING:
+    from svc.delivery.delivery import Delivery
+    from svc.messaging.node import Node
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ class Running:
     """What runs in this process. `url`: where clients reach the edge or, where there is none, others reach its services."""
 
     url: str
-    node: Node | None
+    node: "Node | None"
 
 
 @dataclass(slots=True)
@@ -89,8 +87,8 @@ class _Parts:
     pings: dict[str, Ping] = field(default_factory=dict)
     services: list[tuple[ServiceDescriptor, object]] = field(default_factory=list)
     keys: KeySource | None = None
-    delivery: Delivery | None = None
-    node: Node | None = None
+    delivery: "Delivery | None" = None
+    node: "Node | None" = None
 
     @property
     def log(self) -> EventLog:
@@ -168,9 +166,11 @@ async def _open_stores(stack: AsyncExitStack, parts: _Parts, roles: frozenset[st
 
 
 async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[str]) -> TokenVerifier:
-    """Build the services. In this order: each finds what it needs of those before it."""
+    """Build the services. In this order: each finds what it needs of those before it. What is not served is not imported."""
     settings, clock, agreement, channels = parts.settings, parts.clock, parts.agreement, parts.channels
     if "users" in roles:
+        from svc.users.wiring import open_users
+
         users = open_users(settings, clock, parts.log, agreement.coordination, parts.limiter, parts.failed)
         opened = await stack.enter_async_context(users)
         parts.services += opened.services
@@ -178,14 +178,20 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
         parts.pings["mysql" if settings.mysql else "users"] = opened.ping
     verifier = TokenVerifier(parts.keys or remote_keys(channels), clock)
     if "groups" in roles:
+        from svc.groups.wiring import open_groups
+
         groups = await stack.enter_async_context(
             open_groups(settings, clock, parts.log, agreement.coordination, channels, parts.failed)
         )
         parts.services += groups.services
         parts.pings["mysql" if settings.mysql else "groups"] = groups.ping
     if "history" in roles:
+        from svc.history.wiring import open_history
+
         parts.services += (await stack.enter_async_context(open_history(parts.store))).services
     if "delivery" in roles:
+        from svc.delivery.wiring import open_delivery
+
         delivery = await stack.enter_async_context(
             open_delivery(
                 clock,
@@ -202,6 +208,8 @@ async def _open_services(stack: AsyncExitStack, parts: _Parts, roles: frozenset[
         parts.services += delivery.services
         parts.delivery = delivery.delivery
     if "messaging" in roles:
+        from svc.messaging.wiring import open_messaging
+
         messaging = await stack.enter_async_context(
             open_messaging(
                 parts.instance.boot_id,

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import ServiceDescriptor
 
 from stonechat.users.v1 import directory_service_pb2, user_service_pb2
-from stonechat.users.v1.user_service_pb2_grpc import UserServiceStub
 from svc.backends.outbox import Outbox
 from svc.backends.sql import open_sql
 from svc.backends.sql_schema import Schema
-from svc.kernel.channels import Channels
 from svc.kernel.clock import Clock
 from svc.kernel.eventlog import EventLog
 from svc.kernel.identity import KeySource
@@ -30,10 +28,9 @@ from svc.users.refresh import RefreshTokens
 from svc.users.servicer import DirectoryServicer, UserServicer
 from svc.users.tokens import AccessTokens
 
-__all__ = ["SCHEMA", "UsersService", "open_users", "remote_keys"]
+__all__ = ["SCHEMA", "UsersService", "open_users"]
 
 _USER_SERVICE = user_service_pb2.DESCRIPTOR.services_by_name["UserService"]
-_KEYS_SECONDS = 3.0
 _DIRECTORY_SERVICE = directory_service_pb2.DESCRIPTOR.services_by_name["DirectoryService"]
 
 
@@ -45,18 +42,6 @@ class UsersService:
     services: Sequence[tuple[ServiceDescriptor, object]]
     jwks: KeySource
     ping: Ping
-
-
-def remote_keys(channels: Channels) -> KeySource:
-    """Where a `TokenVerifier` in another process gets its keys."""
-
-    async def fetch() -> str:
-        stub = UserServiceStub(channels.to("users"))
-        return bytes(
-            (await channels.call(stub.GetJwks, user_service_pb2.GetJwksRequest(), _KEYS_SECONDS)).data
-        ).decode()
-
-    return fetch
 
 
 def tables() -> Schema:
