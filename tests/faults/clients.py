@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import httpx
@@ -27,8 +27,11 @@ from tests.faults.ledger import Ledger
 _CONNECT = "/stonechat.messaging.v1.MessagingService/Connect"
 _PAUSE_SECONDS = 0.05
 _CALL_SECONDS = 15.0
+_READ_AGAIN_SECONDS = 0.5
 # 504: what reached the log after its deadline was not sent, and is sent again.
 EXCUSED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", 503, 504})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,18 @@ async def rest(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client for REST."""
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=_CALL_SECONDS) as http:
         yield http
+
+
+async def persistently(read: Callable[[], Awaitable[T]], seconds: float = 60.0) -> T:
+    """Read again what is refused with 503: a back end that was away is slow at first. Raises httpx.HTTPError."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return await read()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 503 or time.monotonic() > end:
+                raise
+        await asyncio.sleep(_READ_AGAIN_SECONDS)
 
 
 async def list_events(

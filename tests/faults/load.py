@@ -5,16 +5,18 @@ import itertools
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import httpx
 
-from tests.faults.clients import Account, Client, RestClient, StreamClient, newest, rest, sign_up
+from tests.faults.clients import Account, Client, RestClient, StreamClient, newest, persistently, rest, sign_up
 from tests.faults.ledger import Ledger
 from tests.faults.server import Server, until
 
 # Between two messages of one lane: a population that writes, not a benchmark.
 _PACE_SECONDS = 0.02
+_STORE_AWAY_SECONDS = 180.0
 _NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay")
 _OVER_REST = ("eve", "fay")
 
@@ -84,7 +86,7 @@ class Load:
             await asyncio.gather(*self._lanes)
         async with rest(self.url) as http:
             for client in self.clients:
-                heads = await newest(http, client.account)
+                heads = await persistently(partial(newest, http, client.account))
 
                 def has_everything(client: Client = client, heads: dict[str, int] = heads) -> bool:
                     client.check()
@@ -157,7 +159,12 @@ class Load:
 
     async def _greet(self, founder: Client, group_id: str, request: str) -> None:
         # The group's members may write as soon as its first event is stored, shortly after the call returned.
-        await until(lambda: founder.follower.knows({group_id: 1}) or self._stopping, f"{group_id} has its first event")
+        # Unless the store is away: then after it is back.
+        await until(
+            lambda: founder.follower.knows({group_id: 1}) or self._stopping,
+            f"{group_id} has its first event",
+            _STORE_AWAY_SECONDS,
+        )
         if founder.follower.knows({group_id: 1}):
             await founder.send(group_id, f"welcome to {request}", request)
 

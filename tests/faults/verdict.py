@@ -2,12 +2,13 @@
 
 import json
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.faults.clients import Account, list_events, newest, rest
+from tests.faults.clients import Account, list_events, newest, persistently, rest
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.server import Server
@@ -76,13 +77,13 @@ async def verified(server: Server, talk: Load, what: str) -> set[str]:
 async def _read_back(http: httpx.AsyncClient, account: Account, path: Path) -> set[str]:
     """One more witness: it reads every conversation of a user through the API, inbox included, from the first event to the
     last, and writes down what it saw. Returns their names, but for those without an event: an inbox."""
-    heads = {name: seq for name, seq in (await newest(http, account)).items() if seq}
+    heads = {name: seq for name, seq in (await persistently(partial(newest, http, account))).items() if seq}
     with closing(Ledger(path, account.user_id)) as ledger:
         for name in heads:
             ledger.follows(name, 0)
             known, last = 0, 1
             while known < last:
-                page = await list_events(http, account, name, known)
+                page = await persistently(partial(list_events, http, account, name, known))
                 assert [event.seq for event in page.events] == list(range(known + 1, known + 1 + len(page.events)))
                 assert page.events
                 for event in page.events:
