@@ -20,7 +20,7 @@ from google.rpc import code_pb2
 
 from stonechat.history.v1 import history_service_pb2 as history
 from stonechat.messaging.v1 import messaging_service_pb2 as messaging
-from stonechat.messaging.v1.event_pb2 import Result, Sent
+from stonechat.messaging.v1.event_pb2 import Event, Result, Sent
 from tests.faults.follower import Follower
 from tests.faults.ledger import Ledger
 
@@ -267,6 +267,9 @@ class StreamClient(Client):
                             waiting.set_result(None)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
+    def _take(self, event: Event) -> None:
+        self.follower.take(event)
+
     async def _write(self, frame: messaging.ConnectRequest) -> None:
         # One at a time: two writes at once break a call of grpc.aio ("Internal error from Core"), and nobody tells the server.
         async with self._writing:
@@ -288,7 +291,7 @@ class StreamClient(Client):
                 elif event.HasField("reconnect"):
                     return
                 else:
-                    self.follower.take(event)
+                    self._take(event)
             if self.follower.complete and not self._up.is_set():
                 self.streams += 1
                 self._up.set()

@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -19,6 +20,10 @@ _PACE_SECONDS = 0.02
 _STORE_AWAY_SECONDS = 180.0
 _NAMES = ("ada", "bob", "cyd", "dan", "eve", "fay")
 _OVER_REST = ("eve", "fay")
+
+C = TypeVar("C", bound=Client)
+Device = Callable[[str, Account, Ledger], C]
+"""A kind of client: made of the server's URL, whose it is, and its ledger."""
 
 
 class Load:
@@ -98,7 +103,7 @@ class Load:
                     error.add_note("\n".join(each.state() for each in self.clients))
                     raise
 
-    async def newcomer(self, name: str, device: type[Client]) -> Client:
+    async def newcomer(self, name: str, device: Device[C]) -> C:
         """One more user, who belongs to nothing, with one device; connected when this returns. Nobody writes to it, and it
         writes to nobody, unless a test makes them. After `start`."""
         async with rest(self.url) as http:
@@ -106,7 +111,7 @@ class Load:
         self.accounts.append(account)
         return await self.connect(name, account, device)
 
-    async def connect(self, name: str, account: Account, device: type[Client]) -> Client:
+    async def connect(self, name: str, account: Account, device: Device[C]) -> C:
         """One more device of a user, whose ledger has this name; connected when this returns. It writes nothing by itself."""
         made = _client(self._connected, self.url, self.ledgers / f"{name}.ledger", account, device)
         await self._connected.enter_async_context(made)
@@ -114,13 +119,15 @@ class Load:
         await until(lambda: made.follower.complete, f"{name} is connected")
         return made
 
-    def start(self) -> None:
-        """Begin to write."""
+    def start(self, dense: bool = False) -> None:
+        """Begin to write. `dense`: as fast as it can, each to everybody."""
         users = [account.user_id for account in self.accounts]
         for number, client in enumerate(self.clients):
             own = users.index(client.account.user_id)
-            for to in (users[(own + 1) % len(users)], self.group_id):
-                self._lanes.append(asyncio.create_task(self._write(client, to, f"c{number}-{to}")))
+            others = users[own + 1 :] + users[:own]
+            for to in (*(others if dense else others[:1]), self.group_id):
+                lane = self._write(client, to, f"c{number}-{to}", 0.0 if dense else _PACE_SECONDS)
+                self._lanes.append(asyncio.create_task(lane))
         self._lanes.append(asyncio.create_task(self._found(self.clients[-2])))
 
     async def leave(self) -> None:
@@ -130,12 +137,12 @@ class Load:
         await asyncio.gather(*self._lanes, return_exceptions=True)
         await self._connected.aclose()
 
-    async def _write(self, client: Client, to: str, prefix: str) -> None:
+    async def _write(self, client: Client, to: str, prefix: str, pause: float) -> None:
         for number in itertools.count():
             if self._stopping:
                 return
             await client.send(to, f"{prefix} says {number} " + "x" * (number % 200), f"{prefix}-{number}")
-            await asyncio.sleep(_PACE_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _found(self, founder: Client) -> None:
         """Make groups, with everybody in them, and say something in each."""
@@ -179,7 +186,7 @@ class Load:
             client.check()
 
 
-def _client(connected: AsyncExitStack, url: str, path: Path, account: Account, device: type[Client]) -> Client:
+def _client(connected: AsyncExitStack, url: str, path: Path, account: Account, device: Device[C]) -> C:
     """Not connected yet; its ledger is closed with the others."""
     return device(url, account, connected.enter_context(closing(Ledger(path, account.user_id))))
 
@@ -196,7 +203,7 @@ async def load(server: Server) -> AsyncIterator[Load]:
         ada, *others = zip(_NAMES, accounts, strict=True)
         clients: list[Client] = []
         for name, account in (ada, ("ada2", ada[1]), *others):
-            device = RestClient if name in _OVER_REST else StreamClient
+            device: Device[Client] = RestClient if name in _OVER_REST else StreamClient
             clients.append(_client(connected, url, ledgers / f"{name}.ledger", account, device))
         everybody = {"name": "everybody", "memberIds": [account.user_id for account in accounts[1:]]}
         made = await http.post("/v1/groups", json=everybody, headers=accounts[0].header)

@@ -10,6 +10,8 @@ between them:
     stumble         a bug meets every record that holds the word "stumble", before SIGUSR1
     edge N          of a round that crosses from one bucket of a conversation into the next, what belongs to the older bucket is
                     never stored, whatever else is; SIGKILL at the N-th time
+    cut SECONDS SEED    relay streams break after about so long, and what nobody follows any more is forgotten after 0.2 s
+    narrow CHANCE SEED  a relay queue is full with this chance whenever something is put into it
     block           SIGUSR1 makes the event loop stand still, for good; other threads go on
 """
 
@@ -266,6 +268,48 @@ def _edge(number: int) -> None:
     Cassandra.write = written  # type: ignore[method-assign]
 
 
+def _cut(seconds: float, seed: str) -> None:
+    import asyncio
+    import logging
+    import random
+
+    from svc.messaging import subscriptions
+    from svc.messaging.link import Link
+
+    serve, dice, closing = Link._serve, random.Random(seed), set[asyncio.Task[None]]()
+    subscriptions.LINGER_SECONDS = 0.2
+
+    async def served(self: Link, stream: Any) -> None:
+        def close() -> None:
+            logging.getLogger(__name__).warning("a relay stream is cut")
+            closing.add(task := asyncio.ensure_future(stream.close()))
+            task.add_done_callback(closing.discard)
+
+        timer = asyncio.get_running_loop().call_later(dice.expovariate(1 / seconds), close)
+        try:
+            await serve(self, stream)
+        finally:
+            timer.cancel()
+
+    Link._serve = served  # type: ignore[method-assign]
+
+
+def _narrow(chance: float, seed: str) -> None:
+    import logging
+    import random
+
+    from svc.delivery.hub import NodeQueue
+
+    limit, overflow, dice = NodeQueue._limit, NodeQueue._overflow, random.Random(seed)
+
+    def overflows(self: NodeQueue) -> None:
+        logging.getLogger(__name__).warning("a relay queue overflows")
+        overflow(self)
+
+    NodeQueue._limit = lambda self: 0 if dice.random() < chance else limit(self)  # type: ignore[method-assign]
+    NodeQueue._overflow = overflows  # type: ignore[method-assign]
+
+
 def _block() -> None:
     signal.signal(signal.SIGUSR1, lambda number, frame: time.sleep(3600))
 
@@ -295,6 +339,10 @@ def _rig(rig: str) -> None:
             _stumble()
         case ["edge", number]:
             _edge(int(number))
+        case ["cut", seconds, seed]:
+            _cut(float(seconds), seed)
+        case ["narrow", chance, seed]:
+            _narrow(float(chance), seed)
         case ["block"]:
             _block()
         case _:
