@@ -62,6 +62,11 @@ class Hellos:
             session.member(membership.conversation_id, membership.version, membership.member)
         self._flush()
 
+    async def reassure(self, session: Session) -> None:
+        """Read whether the user still is in the groups in doubt, and leave the others. Raises Unavailable."""
+        if doubts := session.doubts():
+            session.reassured(doubts, await self._conversations.member_of(session.user_id))
+
     async def _join_all(self, session: Session) -> None:
         session.join(session.inbox)
         self._flush()
@@ -69,6 +74,7 @@ class Hellos:
         # Only now: a device that is signed out after this is told so by the inbox.
         await self.look_again(session)
         await session.settled()
+        await self.reassure(session)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -1,7 +1,8 @@
-"""Sessions whose inbox told something that they were not pushed: what it is that they belong to is read anew.
+"""Sessions to which something was not pushed that decides what they belong to: that is read anew.
 
 A session joins a conversation when the inbox tells of it. After a gap in the inbox (a former owner died between storing and
-relaying, a relay queue overflowed) its client pulls what it missed, but nobody would join what that tells of.
+relaying, a relay queue overflowed) its client pulls what it missed, but nobody would join what that tells of. And after a gap
+in a group nobody would leave it: the user's removal may lie in the gap.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ _TOGETHER = 16
 
 
 class MissedNews:
-    """Those of a node that wait for it. `look` reads the list of one session's user, and whether the device is signed in."""
+    """Those of a node that wait for it. `look` reads it for one session, and tells the session."""
 
     def __init__(self, look: Callable[[Session], Awaitable[None]], clock: Clock) -> None:
         self._look = look

@@ -79,6 +79,7 @@ class Node:
         self._marks = MarkBoard(marks, encoder, self._signal_mark, clock)
         self._hellos = Hellos(conversations, directory, self._links.flush, settings.hello_admission)
         self._missed = MissedNews(self._hellos.look_again, clock)
+        self._doubtful = MissedNews(self._hellos.reassure, clock)
         self._acceptance = Acceptance(conversations, directory, SnowflakeGenerator(clock), clock, boot_id)
 
     @asynccontextmanager
@@ -90,6 +91,7 @@ class Node:
             await stack.enter_async_context(owned(self._appender.run(), "appender", failed))
             await stack.enter_async_context(owned(self._marks.run(), "read marks", failed))
             await stack.enter_async_context(owned(self._missed.run(), "missed news", failed))
+            await stack.enter_async_context(owned(self._doubtful.run(), "doubtful memberships", failed))
             await stack.enter_async_context(owned(self._sweep(), "session sweep", failed))
             yield
 
@@ -116,6 +118,7 @@ class Node:
             self._settings.session_queue_bytes,
             self._clock.monotonic(),
             self._missed.put,
+            self._doubtful.put,
         )
         self._sessions.add(session)
         self._acceptance.sessions.setdefault(identity.user_id, set()).add(session)

@@ -5,12 +5,13 @@ The same object whatever carries it (Connect, Subscribe, event stream, Poll): on
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from svc.kernel.errors import DeviceRevoked, RateLimited, StonechatError
 from svc.kernel.identity import Identity
-from svc.kernel.ids import inbox_of
+from svc.kernel.ids import inbox_of, is_group_id
 from svc.kernel.record import Kind
 from svc.kernel.relay import Event, Signal
 from svc.messaging.model import Head
@@ -19,6 +20,14 @@ from svc.messaging.ports import Encoder
 from svc.messaging.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Doubt:
+    """Events of a group went by since the membership was read, and one of them may have been the user's removal. `told`: how
+    far the client is told."""
+
+    told: int
 
 
 class Session:
@@ -32,6 +41,7 @@ class Session:
         max_bytes: int,
         now: float,
         missed: "Callable[[Session], None]" = lambda session: None,
+        doubtful: "Callable[[Session], None]" = lambda session: None,
     ) -> None:
         self.identity = identity
         self.encoder = encoder
@@ -51,6 +61,7 @@ class Session:
         )
         self._subscriptions = subscriptions
         self._missed = missed  # told when something in the inbox was not pushed
+        self._doubtful = doubtful  # told when there is a new doubt
         # Conversation → how far the client is told without a push; a conversation that is pending is not in it. Until its page
         # of Hello is there, that grows: what a page says is not pushed, so that each event comes once and in its place.
         self.heads: dict[str, int] = {}
@@ -60,6 +71,8 @@ class Session:
         self._settled = asyncio.Event()
         # Conversation → (membership version, member): the newest that was heard, from the list or from the inbox.
         self._memberships: dict[str, tuple[int, bool]] = {}
+        # Nothing of these groups is pushed until `reassured`. A new gap is a new doubt.
+        self._doubts: dict[str, Doubt] = {}
 
     @property
     def user_id(self) -> str:
@@ -72,7 +85,8 @@ class Session:
 
     def sees(self, conversation_id: str) -> bool:
         """Whether it gets them right now: only then is what it knows of the membership sure to be the newest (S12)."""
-        return self.is_in(conversation_id) and self._subscriptions.last(conversation_id) is not None
+        live = self.is_in(conversation_id) and self._subscriptions.last(conversation_id) is not None
+        return live and conversation_id not in self._doubts
 
     def conversations(self) -> Iterable[str]:
         """Everything it joined, the inbox included."""
@@ -94,6 +108,7 @@ class Session:
         self.heads.pop(conversation_id, None)
         self._unpaged.discard(conversation_id)
         self._joining.discard(conversation_id)
+        self._doubts.pop(conversation_id, None)
         self._subscriptions.leave(self, [conversation_id], self.now)
         self._settle()
 
@@ -118,6 +133,10 @@ class Session:
         """Hello is being answered: pages follow for these conversations. In all others the client knows as much as `heads`."""
         self._unpaged.update(unpaged)
         self.greeted = True
+        for name, doubt in self._doubts.items():
+            doubt.told = self.heads[name]
+        if self._doubts:
+            self._doubtful(self)
 
     def page(self, heads: Sequence[Head], frame: bytes) -> None:
         """Queue a page of the answer to Hello: conversations that are joined. What comes after it is pushed."""
@@ -125,11 +144,30 @@ class Session:
         for told in heads:
             name = told.conversation_id
             self._unpaged.discard(name)
-            if told.last_seq < (head := self.heads[name]):  # the page was read before that came
+            if (doubt := self._doubts.get(name)) is not None:
+                doubt.told = told.last_seq
+            if told.last_seq >= (head := self.heads[name]):
+                self.heads[name] = told.last_seq
+            elif doubt is None:  # the page was read before that came
                 self.outbox.behind(name, head)
                 self._check_pace()
-            else:
-                self.heads[name] = told.last_seq
+
+    def doubts(self) -> Mapping[str, Doubt]:
+        """Groups of which it is not sure any more that the user is in."""
+        return dict(self._doubts)
+
+    def reassured(self, doubts: Mapping[str, Doubt], member_of: Container[str]) -> None:
+        """What the user is part of was read after these doubts came up: go on, or leave."""
+        for name, doubt in doubts.items():
+            if self._doubts.get(name) is not doubt:
+                continue
+            if name not in member_of:
+                self.leave(name)
+                continue
+            del self._doubts[name]
+            if self.heads[name] > doubt.told and not self._is_unpaged(name) and not self.ended.is_set():
+                self.outbox.behind(name, self.heads[name])
+                self._check_pace()
 
     def end(self, error: StonechatError | None = None) -> None:
         """Stop. The first reason counts."""
@@ -161,7 +199,7 @@ class Session:
         if head is None or self.ended.is_set():
             return
         if event.seq > head:  # else the page told of it
-            if self._is_unpaged(name):
+            if self._is_unpaged(name) or name in self._doubts:
                 self.heads[name] = event.seq
             else:
                 self.outbox.event(event.frame, name, event.seq, event.traceparent)
@@ -174,7 +212,10 @@ class Session:
 
     def behind(self, conversation_id: str, head: int) -> None:
         if conversation_id in self.heads and not self.ended.is_set():
-            if self._is_unpaged(conversation_id):
+            if is_group_id(conversation_id):
+                self._doubt(conversation_id, self.heads[conversation_id])
+                self.heads[conversation_id] = max(head, self.heads[conversation_id])
+            elif self._is_unpaged(conversation_id):
                 self.heads[conversation_id] = max(head, self.heads[conversation_id])
             else:
                 self.outbox.behind(conversation_id, head)
@@ -195,9 +236,17 @@ class Session:
 
     def _live(self, conversation_id: str, head: int) -> None:
         self.heads[conversation_id] = head
-        if self.greeted and head > 0:
+        if head > 0 and is_group_id(conversation_id):
+            self._doubt(conversation_id, 0)
+        elif head > 0 and self.greeted:
             # It was joined in the middle of the session: what is there already has to be pulled.
             self.outbox.behind(conversation_id, head)
+
+    def _doubt(self, conversation_id: str, told: int) -> None:
+        older = self._doubts.get(conversation_id)
+        self._doubts[conversation_id] = Doubt(told if older is None else older.told)
+        if self.greeted:
+            self._doubtful(self)
 
     def _settle(self) -> None:
         if not self._joining:

@@ -1,4 +1,4 @@
-"""A gap in the inbox: what it told of is joined, left or ended all the same."""
+"""A gap in the inbox or in a group: what it told of is joined, left or ended all the same."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from svc.kernel.errors import DeviceRevoked
 from svc.kernel.relay import Moved
 from svc.messaging.session import Session
 from tests.contracts.owner import until
-from tests.messaging.world import ALICE, BOB, GROUP, World, hear, is_event, open_world
+from tests.messaging.world import ALICE, BOB, GROUP, World, hear, is_event, open_world, told
 
 
 @asynccontextmanager
@@ -54,11 +54,7 @@ async def test_a_group_that_was_left_unheard_is_not_pushed_any_more(tmp_path: Pa
         async with unheard(world, session):
             await world.change_group(left=(BOB,))
         session.behind(session.inbox, 2)
-
-        async def out() -> bool:
-            return not session.is_in(GROUP)
-
-        await until(out)
+        await until_out(session)
 
 
 async def test_a_device_that_was_signed_out_unheard_ends(tmp_path: Path):
@@ -85,3 +81,30 @@ async def test_the_node_sees_a_gap_in_the_inbox(tmp_path: Path):
         async with asyncio.timeout(20):
             while not session.is_in(GROUP):  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0.005)
+
+
+async def test_a_removal_in_a_gap_of_the_group_is_found(tmp_path: Path):
+    """By the list: neither the group nor the inbox was pushed anything of it."""
+    async with open_world(tmp_path) as world:
+        await world.change_group(joined=(ALICE, BOB))
+        session = await world.enter(BOB)
+        owner = world.stand.delivery.streams.owner
+        assert owner is not None
+        relay = owner.hub.relay
+        owner.hub.relay = lambda event: owner.hub._relayed.update({event.conversation_id: event.seq})  # type: ignore[method-assign]
+        await world.change_group(left=(BOB,))
+        owner.hub.relay = relay  # type: ignore[method-assign]
+        for queue in owner.hub._queues.values():
+            queue.put(Moved(GROUP, 2))
+        await world.send(ALICE, GROUP, "he is gone")
+        await until_out(session)
+        assert not any(event.conversation_event.conversation_id == GROUP for event in told(session.outbox.take()))
+
+
+async def until_out(session: Session) -> None:
+    """Until the session is not in the group any more."""
+
+    async def out() -> bool:
+        return not session.is_in(GROUP)
+
+    await until(out)

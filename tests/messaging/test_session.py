@@ -65,6 +65,15 @@ class Stand:
         if greeted:
             self.session.greet(())
 
+    def gap(self, conversation_id: str, head: int) -> None:
+        """Events up to head are not relayed."""
+        self.owner.heads[conversation_id] = head
+        self.subscriptions.receive(relay.Moved(conversation_id, head), STREAM)
+
+    def reassure(self, *conversation_ids: str) -> None:
+        """It was looked up that the user is part of these."""
+        self.session.reassured(self.session.doubts(), conversation_ids)
+
     def heard(self, conversation_id: str) -> list[str]:
         """What the session is told of a conversation, in short, since the last look."""
         found = []
@@ -140,6 +149,56 @@ def test_a_removed_member_gets_the_removal_and_nothing_beyond():
     assert stand.heard(GROUP) == []
 
 
+def test_a_removal_that_went_by_unseen_counts_before_anything_is_pushed_again():
+    """The owner died with it, and another tells where the group stands (S7): nothing beyond, while it is looked up."""
+    stand = Stand(GROUP)
+    stand.owner.event(GROUP)
+    stand.gap(GROUP, 3)
+    stand.owner.event(GROUP)
+    assert stand.heard(GROUP) == ["1"]
+    assert not stand.session.sees(GROUP)
+    stand.reassure(DIRECT)
+    stand.owner.event(GROUP)
+    assert stand.heard(GROUP) == []
+    assert not stand.session.is_in(GROUP)
+
+
+def test_who_still_is_a_member_after_a_gap_is_told_how_far_it_went():
+    """What came while that was looked up included; then it is pushed again."""
+    stand = Stand(GROUP)
+    stand.owner.event(GROUP)
+    stand.gap(GROUP, 3)
+    stand.owner.event(GROUP)
+    stand.reassure(GROUP)
+    stand.owner.event(GROUP)
+    assert stand.heard(GROUP) == ["1", "behind 4", "5"]
+    assert stand.session.sees(GROUP)
+
+
+def test_what_was_looked_up_before_another_gap_says_nothing_of_it():
+    """Its removal may lie in the second."""
+    stand = Stand(GROUP)
+    stand.gap(GROUP, 3)
+    doubts = stand.session.doubts()
+    stand.gap(GROUP, 6)
+    stand.session.reassured(doubts, {GROUP})
+    stand.owner.event(GROUP)
+    assert stand.heard(GROUP) == []
+    stand.reassure(GROUP)
+    assert stand.heard(GROUP) == ["behind 7"]
+
+
+def test_a_removal_while_hello_is_answered_counts():
+    """It was stored between the list, by which the session joined, and the word where the group stands (S10)."""
+    stand = Stand(greeted=False)
+    stand.session.member(GROUP, 1, True)
+    stand.owner.acknowledge(GROUP, 5)
+    stand.reassure()
+    stand.session.greet([])
+    stand.owner.event(GROUP)
+    assert stand.heard(GROUP) == []
+
+
 def test_the_removal_of_others_changes_nothing():
     """Nor does somebody's joining."""
     stand = Stand(GROUP)
@@ -154,6 +213,7 @@ def test_who_joins_in_the_middle_is_told_where_to_pull_from():
     stand = Stand()
     stand.owner.notice(Kind.JOINED, GROUP, version=3)
     stand.owner.acknowledge(GROUP, 12)
+    stand.reassure(GROUP)
     stand.owner.event(GROUP)
     assert stand.heard(GROUP) == ["behind 12", "13"]
 
@@ -175,6 +235,7 @@ def test_who_comes_back_after_a_removal_gets_events_again():
     stand.owner.event(GROUP, Kind.MEMBERSHIP, (), version=3)
     stand.owner.notice(Kind.LEFT, GROUP, version=2)
     stand.owner.notice(Kind.JOINED, GROUP, version=3)
+    stand.reassure(GROUP)
     stand.owner.event(GROUP)
     assert stand.heard(GROUP) == ["1", "behind 3", "4"]
 

@@ -1,7 +1,7 @@
 """What messaging reads of the message store in Cassandra, and the read marks it keeps there (`svc.backends.messages_cql`)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from svc.backends.cassandra import Cassandra, Insert
 from svc.backends.messages_cql import bucket_of, is_seq
@@ -32,6 +32,9 @@ class CassandraConversations:
         newest = await self._heads.newest(name for name, _, _ in rows)
         found = [Membership(name, version, member, newest[name].time_us) for name, version, member in rows]
         return sorted(found, key=lambda membership: -membership.time_us)
+
+    async def member_of(self, user_id: str) -> Set[str]:
+        return {name for name, _, member in await self._cassandra.rows(_LIST, (user_id,)) if member}
 
     async def is_member(self, user_id: str, conversation_id: str) -> bool:
         members = direct_members(conversation_id)

@@ -1,7 +1,7 @@
 """What messaging reads of the message store in SQLite, and the read marks it keeps there."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from svc.backends.messages_schema import WITHDRAWN
 from svc.backends.sqlite import Database
@@ -33,6 +33,15 @@ class SqliteConversations:
                 Membership(name, version, bool(member), _head(connection, name)[2]) for name, version, member in rows
             ]
             return sorted(found, key=lambda membership: -membership.time_us)
+
+        return await self._database.read(work)
+
+    async def member_of(self, user_id: str) -> Set[str]:
+        def work(connection: sqlite3.Connection) -> set[str]:
+            rows = connection.execute(
+                "SELECT conversation_id FROM conversations_by_user WHERE user_id = ? AND member", (user_id,)
+            )
+            return {name for (name,) in rows}
 
         return await self._database.read(work)
 
