@@ -12,7 +12,7 @@ from svc.kernel.eventlog import ACCEPTED
 from tests import real
 from tests.backends.kafka import administering
 from tests.faults.installation import BACK_ENDS, Installation
-from tests.faults.load import load
+from tests.faults.load import Load, load
 from tests.faults.log_files import cut
 from tests.faults.recovery import RECOVERIES
 from tests.faults.server import until
@@ -45,8 +45,15 @@ async def incidents(installation: Installation) -> int:
     return (await installation.shards()).incident
 
 
+def not_begun(talk: Load) -> set[str]:
+    """Groups that were made and of which nobody has seen an event: their records may be in the log alone."""
+    made = set(talk.groups_made.values())
+    return {group for group in made if not any(client.follower.knows({group: 1}) for client in talk.clients)}
+
+
 async def test_9_the_log_is_cut_and_later_made_anew(tmp_path: Path):
-    """Offsets are used again: it is noticed and told, a new era begins, nothing new is taken for what is known."""
+    """Offsets are used again: it is noticed and told, a new era begins, nothing new is taken for what is known. (A group
+    that was made just before may never begin: ARCHITECTURE, known weaknesses.)"""
     async with on_a_log_of_its_own(tmp_path) as (installation, broker):
         await installation.start()
         topic = named(addresses.parse(addresses.KAFKA, installation.settings["KAFKA"]), ACCEPTED)
@@ -56,6 +63,7 @@ async def test_9_the_log_is_cut_and_later_made_anew(tmp_path: Path):
             assert await incidents(installation) == 1
             await broker.kill("kafka")
             assert cut(broker.data("kafka"), topic, 0.1) > 100
+            unlogged = not_begun(talk)
             await broker.start("kafka")
             await RECOVERIES.measure(talk, "9: the broker came back without the tail of the log")
             await until(lambda: installation.said("a new era begins"), "the cut was noticed")
@@ -63,6 +71,7 @@ async def test_9_the_log_is_cut_and_later_made_anew(tmp_path: Path):
             await talk.more(300)
 
             assert await installation.stop() == 0
+            unlogged |= not_begun(talk)  # the groups may have left after the owners
             async with administering(addresses.parse(addresses.KAFKA, installation.settings["KAFKA"])) as admin:
                 await admin.delete_topics([topic])
             await installation.start()
@@ -70,4 +79,4 @@ async def test_9_the_log_is_cut_and_later_made_anew(tmp_path: Path):
             assert await incidents(installation) > 2
             await talk.more(300)
             await installation.serves()
-            await verified(installation, talk, "the log was cut, and later made anew")
+            await verified(installation, talk, "the log was cut, and later made anew", unlogged)
